@@ -1,0 +1,68 @@
+"""Attention inside each text of a packed batch, offered to transformers under the name "packed".
+
+transformers lets a model's attention be swapped by name (`AttentionInterface`). This one takes the tokens of all texts
+in a single row, (1, T), and lets a token see only its own text. Neighbouring texts of equal length form a rectangle
+without a hole, so one call of torch's scaled-dot-product attention serves them all: sort a batch by length and few
+calls remain. There is deliberately no padding mask here; `backbone` switches back to "sdpa" for padded batches.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AttentionInterface
+
+from sbert_lab.tokens import Tokens
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,  # (1, H, T, D)
+    key: Tensor,  # (1, H, T, D)
+    value: Tensor,  # (1, H, T, D)
+    attention_mask: Tensor | None,
+    *,
+    tokens: Tokens,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """Every token attends to the tokens of its own text: (1, T, H, D) and, as transformers asks, no weights.
+
+    Raises ValueError for a mask, a position bias or a soft cap: leaving one out would be silently wrong.
+    """
+    unsupported = {"attention_mask": attention_mask} | {
+        name: others.get(name) for name in ("position_bias", "softcap")
+    }
+    for name, given in unsupported.items():
+        if given is not None:
+            raise ValueError(
+                f"packed attention has no {name}, which {type(module).__name__} passes: pad this model"
+            )
+    outputs, start = [], 0
+    for length, count in tokens.runs:
+        stop = start + length * count
+        q, k, v = (
+            x[0, :, start:stop].unflatten(1, (count, length)).transpose(0, 1)  # (count, H, length, D), a view
+            for x in (query, key, value)
+        )
+        mask = _window(length, sliding_window, query.device)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling)
+        outputs.append(out.transpose(1, 2).flatten(0, 1))  # (count * length, H, D)
+        start = stop
+    return torch.cat(outputs)[None], None
+
+
+def _window(length: int, sliding_window: int | None, device: torch.device) -> Tensor | None:
+    """Which of `length` tokens may see which, (length, length); None where all may see all."""
+    if sliding_window is None or length <= sliding_window:
+        return None
+    position = torch.arange(length, device=device)
+    return (position[:, None] - position).abs() < sliding_window  # transformers passes the reach plus one
+
+
+AttentionInterface.register("packed", packed_attention)

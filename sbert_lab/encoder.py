@@ -1,0 +1,157 @@
+"""Texts to vectors: backbone, pooling, dense layers if there are any, unit length if asked.
+
+This is the bi-encoder of Reimers & Gurevych 2019 (section 3): one encoder, applied to each text by itself. It knows no
+file format (`storage`) and no loss (`losses`): the loop calls `forward` on tokens, people call `encode` on texts.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from sbert_lab.backbone import Backbone
+from sbert_lab.pooling import POOLINGS
+from sbert_lab.tokens import Tokens
+
+ACTIVATIONS = {
+    "tanh": nn.Tanh,
+    "identity": nn.Identity,
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "sigmoid": nn.Sigmoid,
+}
+TEXTS_AT_ONCE = 16_384  # sorted by length among themselves: enough to fill batches, little to hold
+TOKENS_AT_ONCE = 2_000  # larger batches only cost page faults on a CPU
+
+
+class Dense(nn.Module):
+    """A linear layer and an activation after the pooling: (B, in) -> (B, out)."""
+
+    def __init__(
+        self, in_features: int, out_features: int, activation: str = "tanh", bias: bool = True
+    ) -> None:
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation {activation!r} is not one of {', '.join(ACTIVATIONS)}")
+        self.linear = nn.Linear(in_features, out_features, bias=bias)
+        self.activation = activation
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """(B, in) -> (B, out)."""
+        return ACTIVATIONS[self.activation]()(self.linear(vectors))
+
+
+class Encoder(nn.Module):
+    """Backbone -> pooling -> [dense …] -> [unit length]; `max_length` cuts longer texts, in tokens."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        pooling: str = "mean",
+        dense: Sequence[Dense] = (),
+        normalize: bool = False,
+        max_length: int | None = None,
+    ) -> None:
+        super().__init__()
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling {pooling!r} is not one of {', '.join(POOLINGS)}")
+        if max_length is not None and not 3 <= max_length <= backbone.longest:
+            raise ValueError(f"max_length is {max_length}: this model takes 3 to {backbone.longest} tokens")
+        width = backbone.dimension
+        for layer in dense:
+            if layer.linear.in_features != width:
+                raise ValueError(
+                    f"a dense layer takes {layer.linear.in_features} numbers but is given {width}"
+                )
+            width = layer.linear.out_features
+        self.backbone, self.pooling, self.normalize = backbone, pooling, normalize
+        self.dense = nn.ModuleList(dense)
+        self.dimension, self.max_length = width, max_length or backbone.longest
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.backbone.device
+
+    def tokenize(self, texts: Sequence[str]) -> tuple[Tokens, int]:
+        """The texts as tokens, and how many were cut at `max_length`."""
+        return Tokens.from_texts(self.backbone.tokenizer, texts, self.max_length)
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        """One vector a text, with gradients where they are on: (B, dimension) float32."""
+        vectors = POOLINGS[self.pooling](self.backbone(tokens), tokens.to(self.device))  # (T, D) -> (B, D)
+        for layer in self.dense:
+            vectors = layer(vectors)
+        return F.normalize(vectors, dim=-1) if self.normalize else vectors
+
+    def encode(self, texts: str | Iterable[str], tokens_at_once: int = TOKENS_AT_ONCE) -> np.ndarray:
+        """The vectors of `texts`, in their order: (D,) for one str, (N, D) for many, float32.
+
+        Texts cut at `max_length` are counted in one warning; a progress bar appears on long work. There is no gradient
+        here: training goes through `forward`. Raises TypeError for anything that is not text, naming it.
+
+        >>> encoder.encode(["a cat", "a dog"]).shape
+        (2, 384)
+        """
+        if isinstance(texts, str):
+            return self.encode([texts])[0]
+        vectors, cut, count = [np.empty((0, self.dimension), np.float32)], 0, 0
+        was_training = self.training
+        self.eval()
+        try:
+            with torch.inference_mode(), self._progress(texts) as bar:
+                for block in _blocks(texts):
+                    tokens, block_cut = self.tokenize(block)
+                    vectors.append(self._encode_block(tokens, tokens_at_once, bar))
+                    cut, count = cut + block_cut, count + len(block)
+        finally:
+            self.train(was_training)
+        if cut:
+            warnings.warn(
+                f"{cut} of {count} texts were cut at {self.max_length} tokens (max_length)", stacklevel=2
+            )
+        return np.concatenate(vectors)
+
+    def _encode_block(self, tokens: Tokens, tokens_at_once: int, bar: tqdm) -> np.ndarray:
+        """Longest texts first, so that a batch too large for the memory is met at once: (N, D)."""
+        order = tokens.lengths.argsort(descending=True, stable=True)
+        vectors = []
+        for batch in tokens.take(order).split(tokens_at_once):
+            vectors.append(self(batch))
+            bar.update(len(batch))
+        return torch.cat(vectors)[order.argsort().to(self.device)].cpu().numpy()
+
+    def _progress(self, texts: Iterable[str]) -> tqdm:
+        total = len(texts) if hasattr(texts, "__len__") else None
+        return tqdm(total=total, desc="encode", unit="text", delay=3)  # seconds: short work shows no bar
+
+
+def _blocks(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Lists of at most TEXTS_AT_ONCE texts, each checked to be text; an iterable need not fit in memory."""
+    if isinstance(texts, bytes | Mapping) or not isinstance(texts, Iterable):
+        raise TypeError(f"encode takes a str or an iterable of str, not {type(texts).__name__}")
+    source, count = iter(texts), 0
+    while block := list(islice(source, TEXTS_AT_ONCE)):
+        for number, text in enumerate(block, count):
+            check_text(text, f"text {number}")
+        yield block
+        count += len(block)
+
+
+def check_text(text: object, name: str) -> None:
+    """Raise TypeError if `text`, called `name` in the message, is no str; ValueError if it is no valid Unicode."""
+    if not isinstance(text, str):
+        raise TypeError(f"{name} is {text!r:.40} ({type(text).__name__}): a text must be a str")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"{name} holds half of a surrogate pair, {text!r:.40}: it is no valid Unicode text"
+        ) from None
