@@ -36,6 +36,7 @@ ENV = ROOT / ".venv"
 BIN = ENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 STAMP = ENV / "course-stamp.json"
+REMOVED = ROOT / ".venv.removed"
 LOCK = ROOT / ".venv.lock"
 
 COMMANDS = ("lab", "test", "check", "build", "bench", "doctor")
@@ -177,23 +178,36 @@ def say(line):
 
 
 def remove_environment():
-    """Delete .venv, or the link that stands in its place, whatever state it is in."""
+    """Delete .venv, or the link that stands in its place, whatever state it is in.
+
+    It is renamed first: half deleted under its own name it could pass for one made by hand.
+    """
     if ENV.is_symlink() or ENV.is_file():
         ENV.unlink()
-    elif ENV.exists():
-        try:
-            shutil.rmtree(str(ENV))
-        except OSError as error:
-            sys.exit("Could not remove the old %s (%s): close what uses it and try again." % (ENV, error))
+    try:
+        if REMOVED.exists():
+            shutil.rmtree(str(REMOVED))
+        if ENV.exists():
+            ENV.rename(REMOVED)
+            shutil.rmtree(str(REMOVED))
+    except OSError as error:
+        sys.exit("Could not remove the old %s (%s): close what uses it and try again." % (ENV, error))
 
 
 def create_environment(lock):
     base = getattr(sys, "_base_executable", sys.executable)  # not the Python of an environment being replaced
-    code = call([base, "-m", "venv", str(ENV)], lock=lock)
-    if code:
+    run = subprocess.run(
+        [base, "-m", "venv", str(ENV)],
+        env=environment_variables(""),
+        pass_fds=inherited(lock),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if run.returncode:
         sys.exit(
-            "Python could not make an environment in %s (its lines above say why; "
-            "on Debian and Ubuntu the package python3-venv is needed)." % ENV
+            "%s\nPython could not make an environment in %s, for the reason above "
+            "(on Debian and Ubuntu the package python3-venv is needed)." % (run.stdout.strip(), ENV)
         )
 
 
@@ -249,6 +263,7 @@ def environment_variables(command):
     env["PATH"] = str(BIN) + os.pathsep + env.get("PATH", "")
     env.pop("PYTHONHOME", None)  # these two would mix another Python's packages in
     env.pop("PYTHONPATH", None)
+    env["PIP_USER"] = "0"  # some machines' settings send pip to the home folder
     # An OpenMP thread without work waits by spinning. On a machine that others share, such threads take the
     # cores from those that have work; passive ones sleep.
     env.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -258,9 +273,14 @@ def environment_variables(command):
 
 
 def call(command, env=None, lock=None):
-    """Run to the end and return the exit code. A lock's file stays open in the child as well."""
-    files = [lock.fileno()] if lock and os.name != "nt" else []
-    return subprocess.call(command, cwd=str(ROOT), env=env or environment_variables(""), pass_fds=files)
+    """Run to the end and return the exit code."""
+    env = env or environment_variables("")
+    return subprocess.call(command, cwd=str(ROOT), env=env, pass_fds=inherited(lock))
+
+
+def inherited(lock):
+    """The files that a child keeps open: the lock's, so that it is held until the child has ended too."""
+    return [lock.fileno()] if lock and os.name != "nt" else []
 
 
 def become(command, env):
