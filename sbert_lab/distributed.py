@@ -62,9 +62,7 @@ def gather(x: Tensor) -> Tensor:
     sizes = torch.empty(world_size(), dtype=torch.int64)
     dist.all_gather_into_tensor(sizes, torch.tensor([len(x)]))
     if sizes.unique().numel() > 1:
-        raise ValueError(
-            f"the processes hold {sizes.tolist()} rows: cut each global batch into equal parts, one a process."
-        )
+        raise ValueError(f"the processes hold {sizes.tolist()} rows: cut each global batch into equal parts.")
     return _Gather.apply(x)
 
 

@@ -61,9 +61,7 @@ class Loss(nn.Module):
         if not isinstance(labels, Tensor) or labels.dtype == torch.bool:
             raise self._error(f"labels as {_kind(labels)}", "pass a tensor of numbers", TypeError)
         if labels.is_floating_point() != (self.labels == "float"):
-            raise self._error(
-                f"{labels.dtype} labels", f"check them, then convert to {self.labels}", TypeError
-            )
+            raise self._error(f"{labels.dtype} labels", f"check them, then convert to {self.labels}", TypeError)
         if labels.shape != (rows,):  # (B, 1) against (B,) would silently broadcast to (B, B)
             raise self._error(f"labels of shape {tuple(labels.shape)}", f"pass one a row, shape ({rows},)")
         low, high = self.label_range
@@ -104,8 +102,8 @@ _PARTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 class SoftmaxClassification(Loss):
     """Cross-entropy of softmax(W [u; v; |u-v|]), labels 0..classes-1; Reimers & Gurevych 2019 §3, Table 6.
 
-    `features` is any row of Table 6. The paper writes W without a bias; the authors' published code has one, and
-    so has this head.
+    `features` is any row of Table 6. The paper writes W without a bias; the authors' published code has one,
+    and so has this head.
     """
 
     columns = ("u", "v")
@@ -122,9 +120,7 @@ class SoftmaxClassification(Loss):
 
     def value(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
         if u.shape[1] != self.dim:
-            raise self._error(
-                f"width D = {u.shape[1]}", f"its head was made with dim={self.dim}, make them equal"
-            )
+            raise self._error(f"width D = {u.shape[1]}", f"its head was made with dim={self.dim}, make them equal")
         parts = [_PARTS[name](u, v) for name in self.features.split(",")]
         return F.cross_entropy(self.head(torch.cat(parts, dim=1)), labels)  # (B, classes) -> ()
 
@@ -208,9 +204,9 @@ class PairContrastive(Loss):
 class InBatchNegatives(Loss):
     """Cross-entropy of each anchor's own positive among all candidates of the batch, by cosine / temperature.
 
-    The candidates are every row's positive and hard negatives. Known as InfoNCE, NT-Xent or multiple negatives ranking: Henderson et al. 2017, SimCSE 2021, E5 2022.
-    Symmetric adds each positive's own anchor among all anchors and takes the mean of both (hard negatives
-    serve the first only).
+    The candidates are every row's positive and hard negatives. Known as InfoNCE or multiple negatives
+    ranking: Henderson et al. 2017, SimCSE 2021, E5 2022. Symmetric adds each positive's own anchor among all
+    anchors and takes the mean of both (hard negatives serve the first only).
     """
 
     columns = ("anchor", "positive", "negative...")
@@ -221,8 +217,9 @@ class InBatchNegatives(Loss):
         self.temperature, self.symmetric = temperature, symmetric
 
     def value(self, anchor: Tensor, positive: Tensor, *negatives: Tensor) -> Tensor:
-        texts = gather(torch.stack([positive, *negatives], dim=1))  # (N, columns, D), N rows of all processes
-        candidates = texts.transpose(0, 1).flatten(0, 1)  # (columns * N, D): the positives first
+        # One exchange for all columns: (N, columns, D), N rows of all processes, then (columns * N, D), the
+        # positives first, so that this process's own positives begin at rank * B.
+        candidates = gather(torch.stack([positive, *negatives], dim=1)).transpose(0, 1).flatten(0, 1)
         own = torch.arange(len(anchor), device=anchor.device) + rank() * len(anchor)  # (B,)
         loss = self._choose(anchor, candidates, own)
         return (loss + self._choose(positive, gather(anchor), own)) / 2 if self.symmetric else loss
@@ -236,8 +233,8 @@ class InBatchNegatives(Loss):
 def _check_company(loss: Loss, what: str, count: int) -> None:
     if count < 2:
         raise ValueError(
-            f"{type(loss).__name__} saw a single {what} in the whole batch, where every answer is right and the "
-            "loss always 0: give it at least two rows, and merge or drop a last batch of one."
+            f"{type(loss).__name__} saw a single {what} in the whole batch, where every answer is right and "
+            "the loss always 0: give it at least two rows, and merge or drop a last batch of one."
         )
 
 

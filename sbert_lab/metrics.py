@@ -24,7 +24,7 @@ def pearson(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def spearman(x: ArrayLike, y: ArrayLike) -> float:
-    """Pearson of the ranks, ties sharing their mean rank, (N,), (N,) -> -1..1: the measure of the STS tasks."""
+    """Pearson of the ranks, ties sharing their mean rank, (N,), (N,) -> -1..1; the measure of STS."""
     a, b = _paired(x, y)
     return pearson(_ranks(a), _ranks(b))
 
@@ -140,20 +140,14 @@ def _directions(x: ArrayLike, at_least: int = 1) -> Array:
 def _judged(ranked: Sequence[Hashable], relevant: Mapping | Collection, k: int) -> dict[Hashable, float]:
     """The documents of grade above 0, after checking the ranking."""
     if isinstance(ranked, str) or isinstance(relevant, str):
-        raise TypeError(
-            "a ranking is a list of document ids and its relevant documents a dict or set, not one str."
-        )
+        raise TypeError("a ranking is a list of document ids and its relevant documents a dict or set, not one str.")
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise ValueError(f"k must be a whole number of at least 1, not {k!r}.")
     if len(set(ranked)) != len(ranked):
-        raise ValueError(
-            f"a ranking names a document once, but {len(ranked) - len(set(ranked))} of {len(ranked)} are repeats."
-        )
+        raise ValueError(f"a ranking names a document once, but {len(ranked) - len(set(ranked))} of these are repeats.")
     grades = dict(relevant) if isinstance(relevant, Mapping) else dict.fromkeys(relevant, 1.0)
     if not all(0 <= grade < math.inf for grade in grades.values()):
-        raise ValueError(
-            f"grades of relevance must be finite and at least 0, but were {sorted(grades.values())}."
-        )
+        raise ValueError(f"grades of relevance must be finite and at least 0, but were {sorted(grades.values())}.")
     grades = {d: float(grade) for d, grade in grades.items() if grade > 0}
     if not grades:
         raise ValueError("a query without a relevant document has no measure: leave it out of the mean.")

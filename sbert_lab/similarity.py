@@ -44,7 +44,7 @@ def dot_matrix(a: Tensor, b: Tensor) -> Tensor:
 
 
 def euclidean(a: Tensor, b: Tensor) -> Tensor:
-    """Euclidean distance of row i of `a` and row i of `b`, (B, D), (B, D) -> (B,); gradient 0 at distance 0."""
+    """Euclidean distance of row i of `a` and row i of `b`, (B, D), (B, D) -> (B,); gradient 0 at 0."""
     _check(a, b, row_by_row=True)
     return torch.linalg.vector_norm(a - b, dim=1)
 
@@ -66,6 +66,4 @@ def _check(a: Tensor, b: Tensor, row_by_row: bool = False) -> None:
     if a.dim() != 2 or b.dim() != 2 or a.shape[1] != b.shape[1]:
         raise ValueError(f"similarity compares (rows, D) tensors of one width D, but was given {shapes}.")
     if row_by_row and len(a) != len(b):
-        raise ValueError(
-            f"row by row needs as many rows on both sides, not {shapes}: for all pairs, *_matrix."
-        )
+        raise ValueError(f"row by row needs as many rows on both sides, not {shapes}: for all pairs, *_matrix.")
