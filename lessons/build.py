@@ -1,9 +1,9 @@
 """Makes notebooks/NN_name.ipynb from lessons/NN_name.py: the tool behind `course.py build`.
 
-A lesson is text in jupytext's percent format. Its notebook holds the same cells, with the ids cell-00, …
-and the outputs of one run. A lesson is run if its code differs from the notebook's, if it is named or with --all;
-new prose alone goes around the outputs that are there. What differs between two runs of the same code (times,
-widget states, versions) is left out. Exercises are not made here.
+A lesson is text in jupytext's percent format. Its notebook holds the same cells, with stable ids, and the
+outputs of one run. A lesson is run if its code differs from the notebook's, if it is named, or with --all; new prose
+alone goes around the outputs that are there. What differs between two runs of the same code (times, widget states,
+versions) is left out. Exercises are not made here.
 """
 
 import argparse
