@@ -1,1 +1,1 @@
-"""SBERT Lab: sentence encoders built, trained, measured and served in the open. See the course in `notebooks/`."""
+"""SBERT Lab: sentence encoders built, trained, measured and served in the open; the course is in `notebooks/`."""

@@ -35,14 +35,10 @@ def packed_attention(
 
     Raises ValueError for a mask, a position bias or a soft cap: leaving one out would be silently wrong.
     """
-    unsupported = {"attention_mask": attention_mask} | {
-        name: others.get(name) for name in ("position_bias", "softcap")
-    }
+    unsupported = {"attention_mask": attention_mask} | {name: others.get(name) for name in ("position_bias", "softcap")}
     for name, given in unsupported.items():
         if given is not None:
-            raise ValueError(
-                f"packed attention has no {name}, which {type(module).__name__} passes: pad this model"
-            )
+            raise ValueError(f"packed attention has no {name}, which {type(module).__name__} passes: pad this model")
     outputs, start = [], 0
     for length, count in tokens.runs:
         stop = start + length * count

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -19,6 +20,7 @@ from sbert_lab.tokens import Tokens
 # Families whose attention goes through transformers' interface with nothing but queries, keys and values.
 PACKED_FAMILIES = {"bert", "roberta", "xlm-roberta", "distilbert", "electra", "albert", "modernbert"}
 PRECISIONS = (torch.float32, torch.bfloat16)
+NO_LIMIT = 2**31 - 1  # tokens; some tokenizers say 10^30 where they mean none
 
 
 class Backbone(nn.Module):
@@ -33,10 +35,9 @@ class Backbone(nn.Module):
         super().__init__()
         if precision not in PRECISIONS:
             raise ValueError(f"precision is {precision}: choose torch.float32 or torch.bfloat16")
-        self.model, self.tokenizer, self.precision = model, tokenizer, precision
-        self.family = model.config.model_type
-        self.padded_attention = model.config._attn_implementation
+        self.model, self.tokenizer, self.precision = model.float(), tokenizer, precision
         self.takes_segments = "token_type_ids" in inspect.signature(model.forward).parameters
+        self.position_table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
 
     @property
     def device(self) -> torch.device:
@@ -50,21 +51,16 @@ class Backbone(nn.Module):
 
     @property
     def longest(self) -> int:
-        """The most tokens a text can have: what the position table, or else the tokenizer, allows."""
-        positions = getattr(self.model.config, "max_position_embeddings", None)
-        if positions is None or positions < 0:
-            return self.tokenizer.model_max_length
-        return positions - self.first_position
-
-    @property
-    def first_position(self) -> int:
-        """The position id of a text's first token; RoBERTa and its kin count from padding_idx + 1."""
-        return self.model.config.pad_token_id + 1 if "roberta" in self.family or self.family == "mpnet" else 0
+        """The most tokens a text can have: what the positions and the tokenizer allow."""
+        positions = getattr(self.model.config, "max_position_embeddings", None) or NO_LIMIT
+        return int(min(positions - self._first_position(), self.tokenizer.model_max_length, NO_LIMIT))
 
     @property
     def packs(self) -> bool:
         """Whether batches run packed. On a GPU the padded view is used: one kernel a layer, not one a length."""
-        return self.family in PACKED_FAMILIES and self.device.type == "cpu"
+        config = self.model.config
+        causal = getattr(config, "is_decoder", False)
+        return config.model_type in PACKED_FAMILIES and not causal and self.device.type == "cpu"
 
     def forward(self, tokens: Tokens) -> Tensor:
         """The last layer's vector of every token: (T, D) float32."""
@@ -74,22 +70,30 @@ class Backbone(nn.Module):
         return hidden.float()
 
     def _packed(self, tokens: Tokens) -> Tensor:
-        self._use_attention("packed")
         segments = {"token_type_ids": tokens.segments[None]} if self.takes_segments else {}
-        positions = tokens.positions[None] + self.first_position  # (1, T)
-        return self.model(
-            tokens.ids[None], position_ids=positions, tokens=tokens, **segments
-        ).last_hidden_state[0]
+        own = self.model.config._attn_implementation
+        self.model.set_attn_implementation("packed")
+        try:  # "packed" knows no padding mask, so a padded batch, here or in anyone's hands, must never meet it
+            output = self.model(tokens.ids[None], position_ids=self._positions(tokens)[None], tokens=tokens, **segments)
+        finally:
+            self.model.set_attn_implementation(own)
+        return output.last_hidden_state[0]  # (1, T, D) -> (T, D)
 
     def _padded(self, tokens: Tokens) -> Tensor:
-        self._use_attention(self.padded_attention)
         ids, mask, segments = tokens.padded(self.tokenizer.pad_token_id or 0)  # (B, L) each
         more = {"token_type_ids": segments} if self.takes_segments else {}
-        return self.model(ids, attention_mask=mask.long(), **more).last_hidden_state[
-            mask
-        ]  # (B, L, D) -> (T, D)
+        return self.model(ids, attention_mask=mask.long(), **more).last_hidden_state[mask]  # (B, L, D) -> (T, D)
 
-    def _use_attention(self, name: str) -> None:
-        # "packed" knows no padding mask, so a padded batch must never meet it: set the name before every forward.
-        if self.model.config._attn_implementation != name:
-            self.model.set_attn_implementation(name)
+    def _first_position(self) -> int:
+        """RoBERTa's kin, known by the padding row in their position table, number positions from the row after it."""
+        padding = getattr(self.position_table, "padding_idx", None)
+        return 0 if padding is None else padding + 1
+
+    def _positions(self, tokens: Tokens) -> Tensor:
+        """The position id of every token, as transformers numbers them in a padded batch: (T,)."""
+        first = self._first_position()
+        if first == 0:
+            return tokens.positions
+        real = tokens.ids != first - 1  # a text that spells out the padding token: it counts for none
+        counted = F.pad(real.cumsum(0), (1, 0))  # (T + 1,)
+        return (counted[1:] - counted[tokens.offsets[tokens.rows]]) * real + first - 1

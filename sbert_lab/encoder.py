@@ -7,7 +7,7 @@ file format (`storage`) and no loss (`losses`): the loop calls `forward` on toke
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set, Sized
 from itertools import islice
 
 import numpy as np
@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from sbert_lab.backbone import Backbone
 from sbert_lab.pooling import POOLINGS
-from sbert_lab.tokens import Tokens
+from sbert_lab.tokens import Tokens, check_text
 
 ACTIVATIONS = {
     "tanh": nn.Tanh,
@@ -34,9 +34,7 @@ TOKENS_AT_ONCE = 2_000  # larger batches only cost page faults on a CPU
 class Dense(nn.Module):
     """A linear layer and an activation after the pooling: (B, in) -> (B, out)."""
 
-    def __init__(
-        self, in_features: int, out_features: int, activation: str = "tanh", bias: bool = True
-    ) -> None:
+    def __init__(self, in_features: int, out_features: int, activation: str = "tanh", bias: bool = True) -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation {activation!r} is not one of {', '.join(ACTIVATIONS)}")
@@ -60,16 +58,16 @@ class Encoder(nn.Module):
         max_length: int | None = None,
     ) -> None:
         super().__init__()
-        if pooling not in POOLINGS:
+        if not isinstance(pooling, str) or pooling not in POOLINGS:
             raise ValueError(f"pooling {pooling!r} is not one of {', '.join(POOLINGS)}")
-        if max_length is not None and not 3 <= max_length <= backbone.longest:
-            raise ValueError(f"max_length is {max_length}: this model takes 3 to {backbone.longest} tokens")
+        if max_length is not None and not (isinstance(max_length, int) and 3 <= max_length <= backbone.longest):
+            raise ValueError(f"max_length is {max_length!r}: this model takes 3 to {backbone.longest} tokens")
+        if isinstance(dense, nn.Module) or not all(isinstance(layer, Dense) for layer in dense):
+            raise TypeError(f"dense is {dense!r:.60}: give a list of Dense layers")
         width = backbone.dimension
         for layer in dense:
             if layer.linear.in_features != width:
-                raise ValueError(
-                    f"a dense layer takes {layer.linear.in_features} numbers but is given {width}"
-                )
+                raise ValueError(f"a dense layer takes {layer.linear.in_features} numbers but is given {width}")
             width = layer.linear.out_features
         self.backbone, self.pooling, self.normalize = backbone, pooling, normalize
         self.dense = nn.ModuleList(dense)
@@ -103,7 +101,7 @@ class Encoder(nn.Module):
         if isinstance(texts, str):
             return self.encode([texts])[0]
         vectors, cut, count = [np.empty((0, self.dimension), np.float32)], 0, 0
-        was_training = self.training
+        training = [module for module in self.modules() if module.training]
         self.eval()
         try:
             with torch.inference_mode(), self._progress(texts) as bar:
@@ -112,11 +110,10 @@ class Encoder(nn.Module):
                     vectors.append(self._encode_block(tokens, tokens_at_once, bar))
                     cut, count = cut + block_cut, count + len(block)
         finally:
-            self.train(was_training)
+            for module in training:  # a part may have been frozen in evaluation mode: leave it so
+                module.training = True
         if cut:
-            warnings.warn(
-                f"{cut} of {count} texts were cut at {self.max_length} tokens (max_length)", stacklevel=2
-            )
+            warnings.warn(f"{cut} of {count} texts were cut at {self.max_length} tokens (max_length)", stacklevel=2)
         return np.concatenate(vectors)
 
     def _encode_block(self, tokens: Tokens, tokens_at_once: int, bar: tqdm) -> np.ndarray:
@@ -129,29 +126,18 @@ class Encoder(nn.Module):
         return torch.cat(vectors)[order.argsort().to(self.device)].cpu().numpy()
 
     def _progress(self, texts: Iterable[str]) -> tqdm:
-        total = len(texts) if hasattr(texts, "__len__") else None
+        total = len(texts) if isinstance(texts, Sized) else None
         return tqdm(total=total, desc="encode", unit="text", delay=3)  # seconds: short work shows no bar
 
 
 def _blocks(texts: Iterable[str]) -> Iterator[list[str]]:
     """Lists of at most TEXTS_AT_ONCE texts, each checked to be text; an iterable need not fit in memory."""
-    if isinstance(texts, bytes | Mapping) or not isinstance(texts, Iterable):
-        raise TypeError(f"encode takes a str or an iterable of str, not {type(texts).__name__}")
+    unordered = isinstance(texts, bytes | Mapping | Set) or not isinstance(texts, Iterable)
+    if unordered or getattr(texts, "ndim", 1) != 1:  # a table of columns is none either
+        raise TypeError(f"encode takes a str or an ordered iterable of str, not a {type(texts).__name__}")
     source, count = iter(texts), 0
     while block := list(islice(source, TEXTS_AT_ONCE)):
         for number, text in enumerate(block, count):
             check_text(text, f"text {number}")
         yield block
         count += len(block)
-
-
-def check_text(text: object, name: str) -> None:
-    """Raise TypeError if `text`, called `name` in the message, is no str; ValueError if it is no valid Unicode."""
-    if not isinstance(text, str):
-        raise TypeError(f"{name} is {text!r:.40} ({type(text).__name__}): a text must be a str")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError(
-            f"{name} holds half of a surrogate pair, {text!r:.40}: it is no valid Unicode text"
-        ) from None

@@ -45,7 +45,7 @@ class Tokens:
         """
         backend = tokenizer.backend_tokenizer
         backend.no_padding()  # some saved tokenizers, all-MiniLM's among them, carry a fixed padding
-        backend.enable_truncation(max_length)
+        backend.enable_truncation(max_length, direction=tokenizer.truncation_side)
         ids: list[int] = []
         segments: list[int] = []
         lengths: list[int] = []
@@ -57,10 +57,8 @@ class Tokens:
                 lengths.append(len(encoding.ids))
                 cut += bool(encoding.overflowing)
         if 0 in lengths:
-            raise ValueError(
-                f"text {lengths.index(0)} has no tokens: this tokenizer adds no [CLS] or end token"
-            )
-        return cls(torch.tensor(ids), torch.tensor(lengths), torch.tensor(segments)), cut
+            raise ValueError(f"text {lengths.index(0)} has no tokens: this tokenizer adds no [CLS] or end token")
+        return cls(*(torch.tensor(x, dtype=torch.int64) for x in (ids, lengths, segments))), cut
 
     @classmethod
     def concat(cls, batches: Sequence[Tokens]) -> Tokens:
@@ -77,11 +75,11 @@ class Tokens:
 
     def __getitem__(self, rows: slice) -> Tokens:
         """Texts `rows.start` to `rows.stop`; no token is copied."""
+        if not isinstance(rows, slice):
+            raise TypeError(f"Tokens are sliced: tokens[{rows!r}:…], not tokens[{rows!r}]")
         first, last, step = rows.indices(len(self))
         if step != 1:
-            raise ValueError(
-                f"Tokens are sliced by neighbours, got the step {step}: use take for any other order"
-            )
+            raise ValueError(f"Tokens are sliced by neighbours, got the step {step}: use take for any other order")
         start, stop = int(self.lengths[:first].sum()), int(self.lengths[:last].sum())
         return Tokens(self.ids[start:stop], self.lengths[first:last], self.segments[start:stop])
 
@@ -105,13 +103,11 @@ class Tokens:
 
     def to(self, device: torch.device | str) -> Tokens:
         """The same batch with ids and segments on `device`."""
-        return Tokens(
-            self.ids.to(device, non_blocking=True), self.lengths, self.segments.to(device, non_blocking=True)
-        )
+        return Tokens(self.ids.to(device, non_blocking=True), self.lengths, self.segments.to(device, non_blocking=True))
 
     def padded(self, pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
         """The rectangle: ids (B, L) filled up with `pad_id`, mask (B, L) true on tokens, segments (B, L)."""
-        longest = int(self.lengths.max())
+        longest = max(self.lengths.tolist(), default=0)
         mask = torch.arange(longest) < self.lengths[:, None]  # (B, L)
         mask = mask.to(self.ids.device)
         ids = self.ids.new_full(mask.shape, pad_id).masked_scatter_(mask, self.ids)
@@ -137,3 +133,13 @@ class Tokens:
     def runs(self) -> list[tuple[int, int]]:
         """Neighbours of equal length, as (length, how many): one rectangle each, with nothing to pad."""
         return [(length, len(list(group))) for length, group in groupby(self.lengths.tolist())]
+
+
+def check_text(text: object, name: str) -> None:
+    """Raise TypeError if `text`, called `name` in the message, is no str; ValueError if it is no valid Unicode."""
+    if not isinstance(text, str):
+        raise TypeError(f"{name} is {text!r:.60} ({type(text).__name__}): a text must be a str")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} holds half of a surrogate pair, {text!r:.60}: it is no valid Unicode text") from None

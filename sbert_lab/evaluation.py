@@ -1,0 +1,63 @@
+"""One call measures an encoder: graded pairs, retrieval, and the shape of its space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from sbert_lab import metrics
+from sbert_lab.data import Row, check_rows
+from sbert_lab.encoder import Encoder
+from sbert_lab.search import Exact
+from sbert_lab.similarity import cosine
+
+
+def sts(encoder: Encoder, rows: Sequence[Row]) -> dict[str, float]:
+    """Correlation of the pairs' cosines with their labels, -1 to 1: {"spearman", "pearson"}.
+
+    Spearman is the measure of the paper (Reimers & Gurevych 2019, section 4, which prints it times 100). Raises
+    ValueError unless every row is a labelled pair.
+    """
+    check_rows(rows)
+    if len(rows[0].texts) != 2 or rows[0].label is None:
+        raise ValueError(f"sts needs rows of two texts and a label, but row 0 is {rows[0]!r:.120}")
+    vectors = encoder.encode([text for row in rows for text in row.texts])
+    u, v = torch.from_numpy(vectors).view(len(rows), 2, -1).unbind(1)  # (B, D) each
+    cosines, labels = cosine(u, v).numpy(), np.array([row.label for row in rows], dtype=np.float64)
+    return {"spearman": metrics.spearman(cosines, labels), "pearson": metrics.pearson(cosines, labels)}
+
+
+def retrieval(
+    encoder: Encoder,
+    queries: Mapping[str, str],
+    passages: Mapping[str, str],
+    relevant: Mapping[str, Mapping[str, float]],
+    k: int = 10,
+) -> dict[str, float]:
+    """How well the relevant passages come first, 0 to 1, averaged over the queries: nDCG, MRR and recall at `k`.
+
+    `queries` and `passages` are texts by id; `relevant` gives each query's passages and their grades above 0. Raises
+    KeyError for an id that has no text.
+    """
+    for query, grades in relevant.items():
+        if query not in queries or not grades.keys() <= passages.keys():
+            raise KeyError(f"relevant names query {query!r} or a passage of it that has no text")
+    ids = list(passages)
+    index = Exact(encoder.encode(passages.values()))
+    _, found = index.search(encoder.encode([queries[query] for query in relevant]), k)  # (Q, k)
+    rankings = [
+        ([ids[place] for place in places], relevant[query]) for query, places in zip(relevant, found, strict=True)
+    ]
+    measures = {"ndcg": metrics.ndcg, "mrr": metrics.reciprocal_rank, "recall": metrics.recall}
+    return {
+        f"{name}@{k}": float(np.mean([measure(ranked, grades, k) for ranked, grades in rankings]))
+        for name, measure in measures.items()
+    }
+
+
+def space(encoder: Encoder, texts: Sequence[str]) -> dict[str, float]:
+    """The shape of the space the texts' vectors fill: {"anisotropy", "uniformity"} as in `metrics`."""
+    vectors = encoder.encode(texts)
+    return {"anisotropy": metrics.anisotropy(vectors), "uniformity": metrics.uniformity(vectors)}

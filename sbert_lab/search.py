@@ -1,0 +1,54 @@
+"""Exact nearest-neighbour search: every query against every vector, nothing approximated."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SCORES_AT_ONCE = 2**24  # 64 MiB of float32 scores in memory at a time
+
+
+class Exact:
+    """An index over `vectors` (N, D): cosine by default, or "dot" for inner products.
+
+    >>> scores, indices = Exact(vectors).search(queries, k=10)
+    """
+
+    def __init__(self, vectors: np.ndarray, similarity: str = "cosine") -> None:
+        if similarity not in ("cosine", "dot"):
+            raise ValueError(f"similarity {similarity!r} is not one of cosine, dot")
+        self.similarity = similarity
+        self.vectors = self._prepared(vectors, "vectors")  # (N, D)
+
+    def __len__(self) -> int:
+        """The number of vectors, N."""
+        return len(self.vectors)
+
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The `k` most similar vectors of each query, best first: scores and indices, (Q, min(k, N)) each.
+
+        A single query (D,) gives two arrays (min(k, N),). Raises ValueError for k below 1 and for another width.
+        """
+        if k < 1:
+            raise ValueError(f"k is {k}: ask for at least one neighbour")
+        single = np.ndim(queries) == 1
+        rows = self._prepared(np.atleast_2d(queries), "queries")  # (Q, D)
+        if rows.shape[1] != self.vectors.shape[1]:
+            raise ValueError(f"queries are {rows.shape[1]} wide, the vectors {self.vectors.shape[1]}")
+        k = min(k, len(self))
+        scores, indices = torch.empty(len(rows), k), torch.empty(len(rows), k, dtype=torch.int64)
+        step = max(1, SCORES_AT_ONCE // max(1, len(self)))
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            scores[part], indices[part] = torch.topk(rows[part] @ self.vectors.T, k)  # of (step, N)
+        return (scores[0].numpy(), indices[0].numpy()) if single else (scores.numpy(), indices.numpy())
+
+    def _prepared(self, vectors: np.ndarray, name: str) -> Tensor:
+        array = torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32))
+        if array.ndim != 2:
+            raise ValueError(f"{name} have the shape {tuple(array.shape)}: give (N, D)")
+        if not torch.isfinite(array).all():
+            raise ValueError(f"{name} hold NaN or infinite numbers")
+        return F.normalize(array, dim=1) if self.similarity == "cosine" else array
