@@ -1,1 +1,13 @@
-"""SBERT Lab: sentence encoders built, trained, measured and served in the open; the course is in `notebooks/`."""
+"""SBERT Lab: sentence encoders built, trained, measured and served in the open; the course is in `notebooks/`.
+
+>>> from sbert_lab import load
+>>> load("all-MiniLM-L6-v2").encode(["a cat", "a dog"]).shape
+(2, 384)
+"""
+
+from sbert_lab import data, evaluation, losses, search
+from sbert_lab.data import Row
+from sbert_lab.storage import load, save
+from sbert_lab.training import Plan, train
+
+__all__ = ["Plan", "Row", "data", "evaluation", "load", "losses", "save", "search", "train"]

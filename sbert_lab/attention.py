@@ -3,19 +3,36 @@
 transformers lets a model's attention be swapped by name (`AttentionInterface`). This one takes the tokens of all texts
 in a single row, (1, T), and lets a token see only its own text. Neighbouring texts of equal length form a rectangle
 without a hole, so one call of torch's scaled-dot-product attention serves them all: sort a batch by length and few
-calls remain. There is deliberately no padding mask here; `backbone` switches back to "sdpa" for padded batches.
+calls remain. Called without `tokens`, as in a plain call of the model on a padded batch, it is transformers' own
+"sdpa", mask and all: the name can stay set for good.
 """
-
-from __future__ import annotations
 
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AttentionInterface
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 from sbert_lab.tokens import Tokens
+
+
+def packed_or_sdpa(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    tokens: Tokens | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """Packed attention where the batch is packed, that is, where `tokens` says how; else "sdpa"."""
+    if tokens is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **others)
+    return packed_attention(module, query, key, value, attention_mask, tokens=tokens, **others)
 
 
 def packed_attention(
@@ -61,4 +78,5 @@ def _window(length: int, sliding_window: int | None, device: torch.device) -> Te
     return (position[:, None] - position).abs() < sliding_window  # transformers passes the reach plus one
 
 
-AttentionInterface.register("packed", packed_attention)
+AttentionInterface.register("packed", packed_or_sdpa)
+AttentionMaskInterface.register("packed", sdpa_mask)  # without an entry a padded batch would silently get no mask

@@ -5,9 +5,8 @@ its padded view, and the holes are dropped again. Either way the caller sees (T,
 else: under bfloat16 the model computes in autocast, and its vectors still leave as float32.
 """
 
-from __future__ import annotations
-
 import inspect
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +36,9 @@ class Backbone(nn.Module):
             raise ValueError(f"precision is {precision}: choose torch.float32 or torch.bfloat16")
         self.model, self.tokenizer, self.precision = model.float(), tokenizer, precision
         self.takes_segments = "token_type_ids" in inspect.signature(model.forward).parameters
-        self.position_table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+        self.first_position = _first_position(model)
+        if model.config.model_type in PACKED_FAMILIES and not getattr(model.config, "is_decoder", False):
+            model.set_attn_implementation("packed")
 
     @property
     def device(self) -> torch.device:
@@ -53,14 +54,12 @@ class Backbone(nn.Module):
     def longest(self) -> int:
         """The most tokens a text can have: what the positions and the tokenizer allow."""
         positions = getattr(self.model.config, "max_position_embeddings", None) or NO_LIMIT
-        return int(min(positions - self._first_position(), self.tokenizer.model_max_length, NO_LIMIT))
+        return int(min(positions - self.first_position, self.tokenizer.model_max_length, NO_LIMIT))
 
     @property
     def packs(self) -> bool:
         """Whether batches run packed. On a GPU the padded view is used: one kernel a layer, not one a length."""
-        config = self.model.config
-        causal = getattr(config, "is_decoder", False)
-        return config.model_type in PACKED_FAMILIES and not causal and self.device.type == "cpu"
+        return self.model.config._attn_implementation == "packed" and self.device.type == "cpu"
 
     def forward(self, tokens: Tokens) -> Tensor:
         """The last layer's vector of every token: (T, D) float32."""
@@ -70,13 +69,10 @@ class Backbone(nn.Module):
         return hidden.float()
 
     def _packed(self, tokens: Tokens) -> Tensor:
-        segments = {"token_type_ids": tokens.segments[None]} if self.takes_segments else {}
-        own = self.model.config._attn_implementation
-        self.model.set_attn_implementation("packed")
-        try:  # "packed" knows no padding mask, so a padded batch, here or in anyone's hands, must never meet it
-            output = self.model(tokens.ids[None], position_ids=self._positions(tokens)[None], tokens=tokens, **segments)
-        finally:
-            self.model.set_attn_implementation(own)
+        more: dict[str, Any] = {"token_type_ids": tokens.segments[None]} if self.takes_segments else {}
+        if self.model.config.model_type == "modernbert":  # it would build a mask for its window; packed has its own
+            more["attention_mask"] = {"full_attention": None, "sliding_attention": None}
+        output = self.model(tokens.ids[None], position_ids=self._positions(tokens)[None], tokens=tokens, **more)
         return output.last_hidden_state[0]  # (1, T, D) -> (T, D)
 
     def _padded(self, tokens: Tokens) -> Tensor:
@@ -84,16 +80,18 @@ class Backbone(nn.Module):
         more = {"token_type_ids": segments} if self.takes_segments else {}
         return self.model(ids, attention_mask=mask.long(), **more).last_hidden_state[mask]  # (B, L, D) -> (T, D)
 
-    def _first_position(self) -> int:
-        """RoBERTa's kin, known by the padding row in their position table, number positions from the row after it."""
-        padding = getattr(self.position_table, "padding_idx", None)
-        return 0 if padding is None else padding + 1
-
     def _positions(self, tokens: Tokens) -> Tensor:
         """The position id of every token, as transformers numbers them in a padded batch: (T,)."""
-        first = self._first_position()
-        if first == 0:
+        if self.first_position == 0:
             return tokens.positions
-        real = tokens.ids != first - 1  # a text that spells out the padding token: it counts for none
+        padding = self.first_position - 1
+        real = tokens.ids != padding  # a text that spells out the padding token: it counts for none
         counted = F.pad(real.cumsum(0), (1, 0))  # (T + 1,)
-        return (counted[1:] - counted[tokens.offsets[tokens.rows]]) * real + first - 1
+        return (counted[1:] - counted[tokens.offsets[tokens.rows]]) * real + padding
+
+
+def _first_position(model: PreTrainedModel) -> int:
+    """RoBERTa's kin, known by the padding row in their position table, number positions from the row after it."""
+    table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    return 0 if padding is None else padding + 1

@@ -4,8 +4,6 @@ One file can be replaced in one step, so a reader finds the old checkpoint or th
 the writer is killed. Nothing in it is executable, unlike a pickle.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping

@@ -5,8 +5,6 @@ Public sets are read from the folder that the environment variable SBERT_LAB_DAT
 Hub; none is carried here. Grades and labels come out in one form, whatever the source.
 """
 
-from __future__ import annotations
-
 import csv
 import gzip
 import io

@@ -81,6 +81,14 @@ class _Gather(torch.autograd.Function):
 
 
 @torch.no_grad()
+def share(weights: Iterable[Tensor]) -> None:
+    """Give every process the weights of process 0, in place: heads drawn at random must begin alike."""
+    if world_size() > 1:
+        for weight in weights:
+            dist.broadcast(weight, src=0)
+
+
+@torch.no_grad()
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replace each `.grad` by its mean over the processes; all call it together, with the same parameters.
 

@@ -4,8 +4,6 @@ This is the bi-encoder of Reimers & Gurevych 2019 (section 3): one encoder, appl
 file format (`storage`) and no loss (`losses`): the loop calls `forward` on tokens, people call `encode` on texts.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set, Sized
 from itertools import islice

@@ -1,7 +1,5 @@
 """One call measures an encoder: graded pairs, retrieval, and the shape of its space."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -5,8 +5,6 @@ Contrastive Learning Batch Size under Memory Limited Setup") keeps those of one 
 gradient, at the price of a second forward pass. Neither steps an optimizer or speaks to other processes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -46,6 +46,13 @@ class Loss(nn.Module):
         dtype = columns[0].dtype if self.labels == "float" else torch.int64
         return self.value(*columns, labels.to(columns[0].device, dtype))
 
+    def extra_repr(self) -> str:
+        """The loss's settings: InBatchNegatives(temperature=0.05, symmetric=False)."""
+        settings = {
+            name: value for name, value in vars(self).items() if not name.startswith("_") and name != "training"
+        }
+        return ", ".join(f"{name}={value!r}" for name, value in settings.items())
+
     def check_columns(self, count: int) -> None:
         """Raise ValueError unless rows of `count` columns fit this loss."""
         fixed = sum(not name.endswith("...") for name in self.columns)

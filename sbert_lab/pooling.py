@@ -4,8 +4,6 @@ Written once, over ragged tokens: there is no padding here that could leak into 
 means and [CLS] are compared in Reimers & Gurevych 2019, section 6 (Table 6).
 """
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from sbert_lab.tokens import Tokens

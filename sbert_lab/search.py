@@ -1,7 +1,5 @@
 """Exact nearest-neighbour search: every query against every vector, nothing approximated."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 import torch.nn.functional as F

@@ -5,8 +5,6 @@ dropout of a step need no stored random state, so a run that was killed goes on 
 bit for bit on a CPU. Under `torchrun` every process calls `train`; the global batch is drawn first, then cut by rank.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import time
@@ -209,10 +207,8 @@ class _Run:
                 )
         self._copy_weights(tensors["weights"])
         for name, weight in self.weights.items():
-            self.optimizer.state[weight] = {
-                key: moment if key == "step" else moment.to(weight.device)
-                for key, moment in tensors[f"adam.{name}"].items()
-            }
+            for key, moment in tensors.get(f"adam.{name}", {}).items():  # a weight without gradient has no moments
+                self.optimizer.state[weight][key] = moment if key == "step" else moment.to(weight.device)
         self.best = tensors.get("best", {})
         self.history = History(**stored["history"])
         self.history.scores = [(step, score) for step, score in self.history.scores]
