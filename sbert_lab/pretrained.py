@@ -5,8 +5,6 @@ shape start at random, an absent tokenizer becomes an empty one, a float16 file 
 is an error of one sentence. Code never comes from a model folder: no pickles, no `auto_map`, no link out of the folder.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,14 +21,13 @@ from sbert_lab.backbone import Backbone
 
 ENCODER_HALVES = {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel"}  # encoder-decoders whose encoder stands alone
 TOKENIZER_FILES = (("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"))
-NO_LIMIT = 1 << 20  # tokens; what transformers writes for "no limit", 1e30, is too large for the tokenizer
 
 # What a config may say beside the plain encoder, and the only values that keep it one.
 PLAIN = {
     "auto_map": (None,),
     "quantization_config": (None,),
     "is_decoder": (False,),
-    "position_embedding_type": ("absolute",),
+    "position_embedding_type": ("absolute", "sans_pos"),  # the second: how ModernBERT's kin say "rotary only"
 }
 
 
@@ -45,7 +42,7 @@ def load_backbone(folder: Path, root: Path, precision: torch.dtype = torch.float
     with quiet():
         model = _model(folder, config)
         tokenizer = _tokenizer(folder)
-    rows = model.get_input_embeddings().num_embeddings
+    rows = config.vocab_size  # as many as the weights have, or _model had refused
     largest = max(tokenizer.get_vocab().values())
     if largest >= rows:
         raise ValueError(
@@ -196,7 +193,6 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         raise ValueError(f"the tokenizer in {folder} is empty: its files do not fit {type(tokenizer).__name__}")
     if tokenizer.truncation_side != "right":
         raise ValueError(f"{settings}: truncation_side = {tokenizer.truncation_side!r} is not supported")
-    tokenizer.model_max_length = min(tokenizer.model_max_length, NO_LIMIT)
     return tokenizer
 
 

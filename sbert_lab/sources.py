@@ -5,8 +5,6 @@ published SHA-256 first, so that a changed or damaged one is never taken for the
 safetensors, JSON and word lists, never a pickle and never code. This file only finds; `storage` reads.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from importlib.util import find_spec

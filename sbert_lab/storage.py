@@ -5,8 +5,6 @@ compute exactly; `save` writes the classic form, which all of them open. The tra
 `pretrained`; a name is turned into a folder by `sources`.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import os
@@ -125,10 +123,10 @@ def _device(device: str | torch.device | None) -> torch.device:
 
 
 def _read(root: Path, precision: torch.dtype) -> Encoder:
-    modules = _modules(root)
+    modules = _modules(inside(root, root))
     backbone = load_backbone(modules[0][1], root, precision)
     limit = _max_length(modules[0][1])
-    if limit is not None:
+    if limit is not None:  # as the library does; what the position table lacks is taken off by `longest`
         backbone.tokenizer.model_max_length = limit
     for kind, folder in modules:
         if kind == "Normalize" and (folder / "config.json").exists():
@@ -138,8 +136,7 @@ def _read(root: Path, precision: torch.dtype) -> Encoder:
         _pooling(modules[1][1], backbone.dimension) if len(modules) > 1 else "mean",
         [_dense(folder) for kind, folder in modules if kind == "Dense"],
         normalize=modules[-1][0] == "Normalize",
-        # Some folders ask for more than the position table has, as 514 for RoBERTa: longer texts would fail there.
-        max_length=min(backbone.tokenizer.model_max_length, backbone.longest),
+        max_length=backbone.longest,
     )
 
 
