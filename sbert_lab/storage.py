@@ -5,11 +5,8 @@ compute exactly; `save` writes the classic form, which all of them open. The tra
 `pretrained`; a name is turned into a folder by `sources`.
 """
 
-import errno
 import json
-import os
 import re
-import secrets
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -19,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sbert_lab.encoder import ACTIVATIONS, Dense, Encoder
+from sbert_lab.folders import replaced
 from sbert_lab.pretrained import check_safetensors, inside, load_backbone, quiet, read_json
 from sbert_lab.sources import find
 
@@ -96,20 +94,9 @@ def save(encoder: Encoder, folder: str | Path) -> None:
     """
     if not isinstance(encoder, Encoder):
         raise TypeError(f"save takes an Encoder, not {type(encoder).__name__}")
-    target = Path(folder).resolve()
-    _check_target(target)
     _check_finite(encoder, "the encoder")
-    fresh, old = (target.with_name(f".{target.name}-{word}-{secrets.token_hex(4)}") for word in ("new", "old"))
-    try:
-        fresh.mkdir(parents=True)
+    with replaced(Path(folder).resolve(), "modules.json", SAVED) as fresh:
         _write(encoder, fresh)
-        _replace(target, fresh, old)
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise PermissionError(f"{target} cannot be written: {error.strerror}") from error
-        raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _device(device: str | torch.device | None) -> torch.device:
@@ -211,10 +198,8 @@ def _dense(folder: Path) -> Dense:
     read = ("in_features", "out_features", "bias", "activation_function")
     config: dict[str, Any] = {"bias": True, "activation_function": "torch.nn.Tanh"}
     config |= _settings(path, read, NEUTRAL_VECTORS)
-    named = str(config["activation_function"])
-    activation = {_path_of(kind): name for name, kind in ACTIVATIONS.items()} | {
-        f"torch.nn.{kind.__name__}": name for name, kind in ACTIVATIONS.items()
-    }
+    named = re.sub(r"^torch\.nn\.modules\.\w+", "torch.nn", str(config["activation_function"]))
+    activation = {f"torch.nn.{kind.__name__}": name for name, kind in ACTIVATIONS.items()}
     if named not in activation:
         raise ValueError(f"{path}: the activation {named} is not one of {', '.join(ACTIVATIONS)}")
     if not weights.is_file():
@@ -227,27 +212,10 @@ def _dense(folder: Path) -> Dense:
     return layer
 
 
-def _path_of(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__name__}"
-
-
 def _check_finite(encoder: Encoder, what: str) -> None:
     for name, weight in encoder.named_parameters():
         if not weight.isfinite().all():
             raise ValueError(f"{what} holds NaN or infinite numbers in the weight {name}")
-
-
-def _check_target(target: Path) -> None:
-    if target.exists() and not target.is_dir():
-        raise FileExistsError(f"{target} is a file: give a folder")
-    names = sorted(entry.name for entry in target.iterdir()) if target.is_dir() else []
-    if names and "modules.json" not in names:
-        raise FileExistsError(f"{target} is not empty and holds no saved model: give a new folder")
-    for name in names:
-        if not SAVED.fullmatch(name):
-            raise FileExistsError(
-                f"{target} holds {name}, which is no part of a saved model: move it, or save elsewhere"
-            )
 
 
 def _write(encoder: Encoder, folder: Path) -> None:
@@ -286,27 +254,15 @@ def _pooling_config(encoder: Encoder) -> dict[str, Any]:
 
 
 def _dense_config(layer: Dense) -> dict[str, Any]:
+    activation = ACTIVATIONS[layer.activation]
     return {
         "in_features": layer.linear.in_features,
         "out_features": layer.linear.out_features,
         "bias": layer.linear.bias is not None,
-        "activation_function": _path_of(ACTIVATIONS[layer.activation]),
+        "activation_function": f"{activation.__module__}.{activation.__name__}",
     }
 
 
 def _write_json(path: Path, content: Any) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _replace(target: Path, fresh: Path, old: Path) -> None:
-    """Put `fresh` where `target` is; whatever fails, `target` or `old` is whole."""
-    try:
-        if target.exists():
-            os.rename(target, old)
-        os.rename(fresh, target)
-    except BaseException:
-        if old.exists():
-            os.rename(old, target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

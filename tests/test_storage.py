@@ -24,7 +24,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from tiny import TEXTS, VOCABULARY, tiny_model, tiny_tokenizer
 from transformers.utils import logging as transformers_logging
 
-from sbert_lab import sources, storage
+from sbert_lab import folders, sources, storage
 from sbert_lab.backbone import Backbone
 from sbert_lab.encoder import ACTIVATIONS, Dense, Encoder
 from sbert_lab.storage import load, save
@@ -343,6 +343,13 @@ def test_other_forms_read_as_the_library_reads_them(change: Callable[[Path], Non
     assert {weight.dtype for weight in encoder.parameters()} == {torch.float32}
 
 
+def test_what_was_half_precision_is_saved_as_float32(saved: Path, tmp_path: Path) -> None:
+    to_half(saved)
+    encoder = load(saved, device="cpu")
+    save(encoder, tmp_path / "again")
+    assert_same(encoder, SentenceTransformer(str(tmp_path / "again"), device="cpu"))  # reads the precision in the file
+
+
 def test_a_word_list_is_tokenizer_enough(tmp_path: Path) -> None:
     folder = sources.carried("all-MiniLM-L6-v2")
     tiny_model("bert", vocab_size=30522).save_pretrained(tmp_path)
@@ -639,8 +646,8 @@ def test_refused(change: Callable[[Path], object], kind: type[Exception], words:
 @pytest.mark.parametrize(
     ("arguments", "kind", "words"),
     [
-        ((None,), TypeError, "not NoneType"),
-        ((["a", "b"],), TypeError, "not list"),
+        ((None,), TypeError, "a name or a folder, not NoneType"),
+        ((["a", "b"],), TypeError, "a name or a folder, not list"),
         (("",), FileNotFoundError, "no folder ''"),
         (("./not/here",), FileNotFoundError, "no folder './not/here'"),
         ((Path("nothere"),), FileNotFoundError, "no folder 'nothere'"),
@@ -712,7 +719,7 @@ def test_nothing_is_lost_when_saving_fails(
         real(source, target)
 
     if "rename" in step:
-        monkeypatch.setattr(storage.os, "rename", rename)
+        monkeypatch.setattr(folders.os, "rename", rename)
     elif step == "save_pretrained":
         monkeypatch.setattr(encoder.backbone.model, "save_pretrained", fail)
     elif step == "tokenizer":
