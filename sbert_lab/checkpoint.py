@@ -18,8 +18,12 @@ from torch import Tensor
 def save(path: Path, groups: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> None:
     """Write named groups of tensors, and `facts` that JSON can hold, to `path`, replacing what was there at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    flat = {f"{group}/{name}": tensor.detach() for group, part in groups.items() for name, tensor in part.items()}
-    unfinished = path.with_suffix(".unfinished")
+    flat = {
+        f"{group}/{name}": tensor.detach().contiguous()
+        for group, part in groups.items()
+        for name, tensor in part.items()
+    }
+    unfinished = path.with_name(path.name + ".unfinished")
     save_file(flat, unfinished, metadata={"facts": json.dumps(facts)})
     with unfinished.open("rb") as file:
         os.fsync(file.fileno())  # the bytes are on the disk before the name points to them
@@ -30,11 +34,11 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """The groups and the facts that `save` wrote; ValueError if the file is not such a checkpoint."""
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads(file.metadata()["facts"])
+            facts = dict(json.loads((file.metadata() or {})["facts"]))
             groups: dict[str, dict[str, Tensor]] = {}
             for key in file.keys():  # noqa: SIM118  safe_open is no mapping
                 group, name = key.split("/", 1)
-                groups.setdefault(group, {})[name] = file.get_tensor(key)
+                groups.setdefault(group, {})[name] = file.get_tensor(key).clone()  # a copy, not a view of the file
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is no checkpoint of this course ({error}): delete it to start anew") from None
     return groups, facts

@@ -5,14 +5,12 @@ Public sets are read from the folder that the environment variable SBERT_LAB_DAT
 Hub; none is carried here. Grades and labels come out in one form, whatever the source.
 """
 
-import csv
 import gzip
-import io
-import math
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +37,13 @@ class Row:
         object.__setattr__(self, "texts", tuple(self.texts))
         for text in self.texts:
             check_text(text, "a text of a Row")
-        if self.label is not None and (isinstance(self.label, bool) or not isinstance(self.label, Real)):
+        if self.label is None:
+            return
+        if isinstance(self.label, bool) or not isinstance(self.label, Real):
             raise TypeError(f"the label of a Row is a number or None, not {self.label!r:.60}")
-        if self.label is not None and not math.isfinite(self.label):
-            raise ValueError(f"the label of {self.texts!r:.60} is {self.label}: it must be a finite number")
+        if not -1e38 < self.label < 1e38:  # NaN fails too
+            raise ValueError(f"the label of {self.texts!r:.60} is {self.label!r:.40}: it must be a finite number")
+        object.__setattr__(self, "label", (int if isinstance(self.label, Integral) else float)(self.label))
 
 
 def check_rows(rows: Sequence[Row]) -> None:
@@ -63,117 +64,133 @@ def check_rows(rows: Sequence[Row]) -> None:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a public set is found and what its columns are called."""
+    """Where a public set is found; its columns, two texts and a label, have the same names in the files and there."""
 
+    columns: tuple[str, str, str]
     files: dict[str, tuple[str, ...]]  # split -> files below SBERT_LAB_DATA
-    columns: tuple[str, str, str]  # two texts and the label, in the files
+    from_file: Callable[[str], float | int]  # a label as the files write it; ValueError says what it must be
     hub: tuple[str, ...]  # repository, and configuration if it has several
-    hub_columns: tuple[str, str, str]
     hub_splits: dict[str, str]
+    from_hub: Callable[[Any], float | int]
 
 
-_STSB = _Source(
-    files={split: (f"stsb/sts-{split}.tsv",) for split in ("train", "dev", "test")},
-    columns=("sentence1", "sentence2", "score"),
-    hub=("sentence-transformers/stsb",),
-    hub_columns=("sentence1", "sentence2", "score"),
-    hub_splits={"train": "train", "dev": "validation", "test": "test"},
-)
-_NLI = _Source(
-    files={
-        "train": tuple(f"nli/{name}.tsv.gz" for name in ("snli_train_part", "mnli_train_part", "lingnli_train")),
-        "dev": ("nli/mnli_dev_matched.tsv.gz",),
-        "test": ("nli/snli_test.tsv.gz",),
-    },
-    columns=("premise", "hypothesis", "label"),
-    hub=("sentence-transformers/all-nli", "pair-class"),
-    hub_columns=("premise", "hypothesis", "label"),
-    hub_splits={"train": "train", "dev": "dev", "test": "test"},
-)
-_STS_SOURCES = {"stsb": _STSB}
-_NLI_SOURCES = {"nli": _NLI}
-
-
-def sts(split: str, source: str = "stsb") -> list[Row]:
-    """Pairs and how alike they are in meaning, 0 to 1 (the set's 0 to 5, divided by 5); `split` train, dev or test."""
-    return _rows(_STS_SOURCES, source, split, _grade, float)  # the Hub's copy is divided by 5 already
-
-
-def nli(split: str, source: str = "nli") -> list[Row]:
-    """Premise and hypothesis, with the number of their relation in `NLI_LABELS`; `split` train, dev or test."""
-    return _rows(_NLI_SOURCES, source, split, NLI_LABELS.index, int)
-
-
-def _grade(field: str) -> float:
+def _grade(field: Any) -> float:
     grade = float(field)
     if not 0 <= grade <= 5:
         raise ValueError("a grade is a number from 0 to 5")
     return grade / 5
 
 
-def _rows(
-    sources: dict[str, _Source],
-    name: str,
-    split: str,
-    parse: Callable[[str], Any],
-    parse_hub: Callable[[Any], Any],
-) -> list[Row]:
-    if name not in sources:
+def _relation(field: Any) -> int:
+    if field not in NLI_LABELS:
+        raise ValueError(f"a label is one of {', '.join(NLI_LABELS)}")
+    return NLI_LABELS.index(field)
+
+
+_STS = {
+    "stsb": _Source(
+        columns=("sentence1", "sentence2", "score"),
+        files={split: (f"stsb/sts-{split}.tsv",) for split in ("train", "dev", "test")},
+        from_file=_grade,
+        hub=("sentence-transformers/stsb",),
+        hub_splits={"train": "train", "dev": "validation", "test": "test"},
+        from_hub=lambda score: _grade(5 * score),  # divided by 5 there already
+    )
+}
+_NLI = {
+    "nli": _Source(
+        columns=("premise", "hypothesis", "label"),
+        files={
+            "train": tuple(f"nli/{name}.tsv.gz" for name in ("snli_train_part", "mnli_train_part", "lingnli_train")),
+            "dev": ("nli/mnli_dev_matched.tsv.gz",),
+            "test": ("nli/snli_test.tsv.gz",),
+        },
+        from_file=_relation,
+        hub=("sentence-transformers/all-nli", "pair-class"),
+        hub_splits={"train": "train", "dev": "dev", "test": "test"},
+        from_hub=lambda label: _relation(dict(enumerate(NLI_LABELS)).get(label)),
+    )
+}
+
+
+def sts(split: str, source: str = "stsb") -> list[Row]:
+    """Pairs and how alike they are in meaning, 0 to 1 (the set's 0 to 5, divided by 5); `split` train, dev or test."""
+    return _rows(_STS, source, split)
+
+
+def nli(split: str, source: str = "nli") -> list[Row]:
+    """Premise and hypothesis, with the number of their relation in `NLI_LABELS`; `split` train, dev or test.
+
+    Folder and Hub differ: the folder holds parts of SNLI, MultiNLI and LingNLI for training, MultiNLI (matched) as dev
+    and SNLI's test; the Hub's AllNLI is all of SNLI and MultiNLI. Say which one a number was measured on.
+    """
+    return _rows(_NLI, source, split)
+
+
+def _rows(sources: dict[str, _Source], name: str, split: str) -> list[Row]:
+    if name not in list(sources):
         raise ValueError(f"source {name!r} is not one of {', '.join(sources)}")
     source = sources[name]
-    if split not in source.files:
+    if split not in list(source.files):
         raise ValueError(f"split {split!r} is not one of {', '.join(source.files)}")
     folder = os.environ.get("SBERT_LAB_DATA")
     if folder:
-        return [row for file in source.files[split] for row in _read(Path(folder) / file, source.columns, parse)]
-    return [
-        Row((str(record[first]), str(record[second])), parse_hub(record[label]))
-        for first, second, label in [source.hub_columns]
-        for record in _hub_records(name, source, split)
-    ]
+        files = [Path(folder) / file for file in source.files[split]]
+        return [row for file in files for row in _parse(_file_records(file), source.columns, source.from_file)]
+    return list(_parse(_hub_records(name, source, split), source.columns, source.from_hub))
 
 
-def _read(path: Path, columns: tuple[str, str, str], parse: Callable[[str], Any]) -> Iterator[Row]:
-    """The rows of a tab-separated file with one header line and no quoting; errors name file, line and column."""
+def _parse(
+    records: Iterable[tuple[str, Mapping[str, Any]]], columns: Sequence[str], label: Callable[[Any], float | int]
+) -> Iterator[Row]:
+    """Rows from records and where each stands; ValueError and TypeError name the place."""
+    for place, record in records:
+        try:
+            first, second, value = (record[column] for column in columns)
+            yield Row((first, second), label(value))
+        except KeyError as error:
+            raise ValueError(f"{place}: there is no column {error}, only {', '.join(record)}") from None
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{place}, {columns[2]} {record[columns[2]]!r:.40}: {error}") from None
+
+
+def _file_records(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """The lines of a tab-separated file with a header line and no quoting, plain or gzip."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: SBERT_LAB_DATA must name the folder that holds it")
-    raw = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    with io.TextIOWrapper(raw, encoding="utf-8", newline="") as file:
-        lines = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        try:
-            header = next(lines, [])
-            first, second, label = (_column(header, column, path) for column in columns)
-            for number, fields in enumerate(lines, 2):
+    header: list[str] = []
+    place = str(path)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                place = f"{path}, line {number}"
+                fields = line.decode("utf-8-sig").rstrip("\r\n").split("\t")
+                header = header or fields
                 if len(fields) != len(header):
-                    raise ValueError(f"{path}, line {number}: {len(fields)} fields, but the header has {len(header)}")
-                try:
-                    value = parse(fields[label])
-                except ValueError as error:
-                    raise ValueError(f"{path}, line {number}, {columns[2]}: {fields[label]!r:.40}: {error}") from None
-                yield Row((fields[first], fields[second]), value)
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}, near line {lines.line_num + 1}: not UTF-8 ({error.reason})") from None
+                    raise ValueError(f"{place}: {len(fields)} fields, but the header has {len(header)}")
+                if number > 1:
+                    yield place, dict(zip(header, fields, strict=True))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{place}: not UTF-8 ({error.reason})") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    if place == str(path) or place.endswith(", line 1"):
+        raise ValueError(f"{path} has no rows")
 
 
-def _column(header: Sequence[str], name: str, path: Path) -> int:
-    if name not in header:
-        raise ValueError(f"{path}, line 1: there is no column {name!r}, only {', '.join(header)}")
-    return header.index(name)
-
-
-def _hub_records(name: str, source: _Source, split: str) -> Iterable[dict[str, Any]]:
-    wanted = source.files[split][0]
+def _hub_records(name: str, source: _Source, split: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    folder = f"set SBERT_LAB_DATA to a folder that holds {source.files[split][0]}"
     try:
         from datasets import load_dataset
     except ImportError:
         raise ModuleNotFoundError(
-            f"{name} is not carried by the course: set SBERT_LAB_DATA to a folder that holds {wanted}, "
-            "or install the extra `hub` to read it from the Hugging Face Hub"
+            f"{name} is not carried by the course: {folder}, or install the extra `hub` to read it from the Hub"
         ) from None
     try:
-        return load_dataset(*source.hub, split=source.hub_splits[split])
+        records = load_dataset(*source.hub, split=source.hub_splits[split])
     except (ConnectionError, FileNotFoundError) as error:
         raise ConnectionError(
-            f"{name} could not be read from the Hub ({type(error).__name__}): go online, "
-            f"or set SBERT_LAB_DATA to a folder that holds {wanted}"
+            f"{name} could not be read from the Hub ({type(error).__name__}): go online, or {folder}"
         ) from error
+    for number, record in enumerate(records):
+        yield f"{source.hub[0]}, record {number}", record

@@ -37,11 +37,9 @@ def retrieval(
     """How well the relevant passages come first, 0 to 1, averaged over the queries: nDCG, MRR and recall at `k`.
 
     `queries` and `passages` are texts by id; `relevant` gives each query's passages and their grades above 0. Raises
-    KeyError for an id that has no text.
+    KeyError for an id that has no text, ValueError for a query without a relevant passage.
     """
-    for query, grades in relevant.items():
-        if query not in queries or not grades.keys() <= passages.keys():
-            raise KeyError(f"relevant names query {query!r} or a passage of it that has no text")
+    _check_judged(queries, passages, relevant)
     ids = list(passages)
     index = Exact(encoder.encode(passages.values()))
     _, found = index.search(encoder.encode([queries[query] for query in relevant]), k)  # (Q, k)
@@ -59,3 +57,20 @@ def space(encoder: Encoder, texts: Sequence[str]) -> dict[str, float]:
     """The shape of the space the texts' vectors fill: {"anisotropy", "uniformity"} as in `metrics`."""
     vectors = encoder.encode(texts)
     return {"anisotropy": metrics.anisotropy(vectors), "uniformity": metrics.uniformity(vectors)}
+
+
+def _check_judged(queries: Mapping, passages: Mapping, relevant: Mapping) -> None:
+    """Everything that can be wrong with the ids, before a long encoding."""
+    for name, given in {"queries": queries, "passages": passages, "relevant": relevant}.items():
+        if not isinstance(given, Mapping) or not given:
+            raise TypeError(f"{name} is {given!r:.60}: give a dict by id, not an empty one")
+    for query, grades in relevant.items():
+        if query not in queries:
+            raise KeyError(f"relevant names the query {query!r}, which has no text")
+        if not isinstance(grades, Mapping) or not any(grade > 0 for grade in grades.values()):
+            raise ValueError(
+                f"relevant[{query!r}] is {grades!r:.60}: give a dict with a grade above 0, or leave it out"
+            )
+        for passage in grades:
+            if passage not in passages:
+                raise KeyError(f"relevant[{query!r}] names the passage {passage!r}, which has no text")

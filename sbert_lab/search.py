@@ -2,8 +2,10 @@
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor
+
+from sbert_lab.similarity import unit
 
 SCORES_AT_ONCE = 2**24  # 64 MiB of float32 scores in memory at a time
 
@@ -27,12 +29,13 @@ class Exact:
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The `k` most similar vectors of each query, best first: scores and indices, (Q, min(k, N)) each.
 
-        A single query (D,) gives two arrays (min(k, N),). Raises ValueError for k below 1 and for another width.
+        A single query (D,) gives two arrays (min(k, N),). Equal scores come in no particular order. Raises ValueError
+        for k below 1 and for another width, TypeError for what is no array of numbers.
         """
-        if k < 1:
-            raise ValueError(f"k is {k}: ask for at least one neighbour")
-        single = np.ndim(queries) == 1
-        rows = self._prepared(np.atleast_2d(queries), "queries")  # (Q, D)
+        if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+            raise ValueError(f"k is {k!r}: ask for a whole number of neighbours, at least one")
+        single = np.ndim(queries) == 1 and len(queries) > 0
+        rows = self._prepared([queries] if single else queries, "queries")  # (Q, D)
         if rows.shape[1] != self.vectors.shape[1]:
             raise ValueError(f"queries are {rows.shape[1]} wide, the vectors {self.vectors.shape[1]}")
         k = min(k, len(self))
@@ -43,10 +46,13 @@ class Exact:
             scores[part], indices[part] = torch.topk(rows[part] @ self.vectors.T, k)  # of (step, N)
         return (scores[0].numpy(), indices[0].numpy()) if single else (scores.numpy(), indices.numpy())
 
-    def _prepared(self, vectors: np.ndarray, name: str) -> Tensor:
-        array = torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32))
+    def _prepared(self, vectors: ArrayLike, name: str) -> Tensor:
+        try:
+            array = torch.tensor(np.asarray(vectors, dtype=np.float32))  # a copy: the index owns its vectors
+        except (TypeError, ValueError):
+            raise TypeError(f"{name} are {vectors!r:.60}: give an array of numbers; encode texts first") from None
         if array.ndim != 2:
             raise ValueError(f"{name} have the shape {tuple(array.shape)}: give (N, D)")
         if not torch.isfinite(array).all():
             raise ValueError(f"{name} hold NaN or infinite numbers")
-        return F.normalize(array, dim=1) if self.similarity == "cosine" else array
+        return unit(array) if self.similarity == "cosine" else array
