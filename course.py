@@ -96,12 +96,7 @@ def write_stamp(stamp):
 def is_ready(extras):
     stamp = read_stamp()
     fits = all(stamp.get(key) == value for key, value in identity().items())
-    return (
-        fits
-        and stamp.get("complete") is True
-        and set(extras) <= set(stamp.get("extras", []))
-        and PYTHON.exists()
-    )
+    return fits and stamp.get("complete") is True and set(extras) <= set(stamp.get("extras", [])) and PYTHON.exists()
 
 
 def can_be_kept():
@@ -355,9 +350,7 @@ def main(words):
         print(__doc__)
         return 0 if command else 2
     if command not in COMMANDS:
-        print(
-            "There is no command %r: the commands are %s." % (command, ", ".join(COMMANDS)), file=sys.stderr
-        )
+        print("There is no command %r: the commands are %s." % (command, ", ".join(COMMANDS)), file=sys.stderr)
         return 2
     if command == "doctor":
         return doctor()

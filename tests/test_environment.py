@@ -69,7 +69,5 @@ def test_conda_installs_a_python_that_the_package_accepts():
 
 
 def test_course_py_turns_away_the_pythons_that_the_package_does():
-    lowest = re.search(
-        r"sys\.version_info < \((\d+), (\d+)\)", (ROOT / "course.py").read_text(encoding="utf-8")
-    )
+    lowest = re.search(r"sys\.version_info < \((\d+), (\d+)\)", (ROOT / "course.py").read_text(encoding="utf-8"))
     assert PROJECT["requires-python"] == f">={lowest[1]}.{lowest[2]}"

@@ -43,9 +43,7 @@ def prose(notebook):
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
             tokens = MARKDOWN.parse(cell.source)
-            yield from (
-                (number, token, after) for token, after in zip(tokens, [*tokens[1:], None], strict=True)
-            )
+            yield from ((number, token, after) for token, after in zip(tokens, [*tokens[1:], None], strict=True))
 
 
 def outputs(notebook):
@@ -85,18 +83,14 @@ def test_links_lead_somewhere_and_images_have_alt_text(notebook, path):
             if child.type == "image":
                 assert child.content.strip(), f"cell {number}: the image {target} has no alt text"
             if target and not re.match(r"https?:|mailto:|#|attachment:", target):
-                assert (path.parent / target.split("#")[0]).exists(), (
-                    f"cell {number}: {target} does not exist"
-                )
+                assert (path.parent / target.split("#")[0]).exists(), f"cell {number}: {target} does not exist"
 
 
 def test_every_picture_among_the_outputs_has_alt_text(notebook):
     for number, _, output in outputs(notebook):
         if "image/png" in output.get("data", {}):
             alt = output.metadata.get("image/png", {}).get("alt", "")
-            assert alt.strip(), (
-                f"cell {number}: display the figure with metadata={{'image/png': {{'alt': '…'}}}}"
-            )
+            assert alt.strip(), f"cell {number}: display the figure with metadata={{'image/png': {{'alt': '…'}}}}"
 
 
 def test_ran_once_from_top_to_bottom(notebook):
