@@ -59,8 +59,7 @@ def gather(x: Tensor) -> Tensor:
     if world_size() == 1:
         return x
     # Sizes travel as a CPU tensor: no wait for the GPU. Unequal rows would hang, or weigh rows differently.
-    sizes = torch.empty(world_size(), dtype=torch.int64)
-    dist.all_gather_into_tensor(sizes, torch.tensor([len(x)]))
+    sizes = _from_all(torch.tensor([len(x)]))
     if sizes.unique().numel() > 1:
         raise ValueError(f"the processes hold {sizes.tolist()} rows: cut each global batch into equal parts.")
     return _Gather.apply(x)
@@ -69,9 +68,7 @@ def gather(x: Tensor) -> Tensor:
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        everyone = x.new_empty((world_size() * len(x), *x.shape[1:]))  # (W * B, ...)
-        dist.all_gather_into_tensor(everyone, x.contiguous())
-        return everyone
+        return _from_all(x)  # (W * B, ...)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
@@ -98,8 +95,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     if world_size() == 1:
         return
     trained = [p for p in parameters if p.requires_grad]
-    # First agree on which gradients exist, else the buffers of two processes would not match. (CPU: no GPU
-    # wait.)
+    # First agree, on the CPU, on which gradients exist, else the buffers of two processes would not match.
     present = torch.tensor([p.grad is not None for p in trained], dtype=torch.int32)
     dist.all_reduce(present, op=dist.ReduceOp.MAX)
     for p, somewhere in zip(trained, present.tolist(), strict=True):
@@ -113,16 +109,22 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def _buckets(gradients: list[Tensor]) -> list[list[Tensor]]:
-    """Gradients of one device and dtype together, at most BUFFER numbers unless one alone is larger."""
+    """Gradients in order, as many together as hold at most BUFFER numbers; a larger one goes alone."""
     buckets: list[list[Tensor]] = []
-    for g in sorted(gradients, key=lambda g: (str(g.device), str(g.dtype))):
-        last = buckets[-1] if buckets else []
-        fits = sum(x.numel() for x in last) + g.numel() <= BUFFER
-        if last and fits and (last[0].device, last[0].dtype) == (g.device, g.dtype):
-            last.append(g)
-        else:
-            buckets.append([g])
+    room = -1  # no bucket yet
+    for g in gradients:
+        if g.numel() > room:
+            buckets.append([])
+            room = BUFFER
+        buckets[-1].append(g)
+        room -= g.numel()
     return buckets
+
+
+def _from_all(x: Tensor) -> Tensor:
+    parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world_size())]
+    dist.all_gather(parts, x.contiguous())
+    return torch.cat(parts)  # (W * B, ...)
 
 
 def _together() -> bool:

@@ -65,7 +65,7 @@ def gathered():
 
 def averaged():
     """Gradients after the average: process 1 lacks the second, all lack the third, and buffers are small."""
-    distributed.BUFFER = 4
+    distributed.BUFFER = 12  # room for two of the gradients below
     r = distributed.rank()
     kinds = [torch.float32, torch.float32, torch.float32, torch.float64, torch.float32, torch.float32]
     parameters = [nn.Parameter(torch.zeros(3, 2, dtype=kind)) for kind in kinds]
@@ -153,6 +153,14 @@ def test_unequal_rows_are_refused_by_every_process(two):
 
 def test_one_row_in_each_process_is_a_choice_of_two(two):
     assert [results["one row each"] for results in two] == ["none", "none"]
+
+
+def test_buffers_keep_every_gradient_in_order_and_stay_small(monkeypatch):
+    monkeypatch.setattr(distributed, "BUFFER", 10)
+    sizes = [4, 6, 1, 30, 5, 5, 5]
+    buckets = distributed._buckets([torch.zeros(size) for size in sizes])
+    assert distributed._buckets([]) == []
+    assert [[g.numel() for g in bucket] for bucket in buckets] == [[4, 6], [1], [30], [5, 5], [5]]
 
 
 def test_one_process_is_the_identity(monkeypatch):

@@ -223,6 +223,10 @@ def test_cosent_with_equal_labels_has_nothing_to_rank():
     assert value.item() == 0 and u.grad.abs().sum() == 0
 
 
+def test_a_loss_prints_its_settings():
+    assert repr(losses.InBatchNegatives()) == "InBatchNegatives(temperature=0.05, symmetric=False)"
+
+
 def test_every_row_of_table_6_has_its_own_head_width():
     widths = [losses.SoftmaxClassification(10, 3, f).head.in_features for f in losses.FEATURES]
     assert widths == [20, 10, 10, 20, 30, 30, 40]
@@ -324,6 +328,7 @@ SOFTMAX = losses.SoftmaxClassification(WIDTH, 3)
         (lambda: losses.InBatchNegatives(temperature=-0.1), ValueError, "-0.1"),
         (lambda: losses.InBatchNegatives(temperature=math.nan), ValueError, "nan"),
         (lambda: losses.InBatchNegatives(temperature="low"), TypeError, "'low'"),
+        (lambda: losses.InBatchNegatives(temperature=True), TypeError, "not True"),
         (lambda: losses.CoSENT(scale=0), ValueError, "scale must be above 0"),
         (lambda: losses.TripletMargin(margin=-1), ValueError, "margin must be at least 0"),
         (lambda: losses.TripletMargin(margin=math.inf), ValueError, "finite"),
