@@ -41,8 +41,8 @@ class Row:
             return
         if isinstance(self.label, bool) or not isinstance(self.label, Real):
             raise TypeError(f"the label of a Row is a number or None, not {self.label!r:.60}")
-        if not -1e38 < self.label < 1e38:  # NaN fails too
-            raise ValueError(f"the label of {self.texts!r:.60} is {self.label!r:.40}: it must be a finite number")
+        if not abs(self.label) < 1e38:  # NaN fails too
+            raise ValueError(f"the label of {self.texts!r:.60} is {self.label}: it must be a finite number")
         object.__setattr__(self, "label", (int if isinstance(self.label, Integral) else float)(self.label))
 
 
@@ -151,7 +151,7 @@ def _parse(
         except KeyError as error:
             raise ValueError(f"{place}: there is no column {error}, only {', '.join(record)}") from None
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{place}, {columns[2]} {record[columns[2]]!r:.40}: {error}") from None
+            raise type(error)(f"{place}, {columns[2]}: {record[columns[2]]!r:.40}: {error}") from None
 
 
 def _file_records(path: Path) -> Iterator[tuple[str, dict[str, str]]]:

@@ -61,7 +61,7 @@ class Encoder(nn.Module):
         if max_length is not None and not (isinstance(max_length, int) and 3 <= max_length <= backbone.longest):
             raise ValueError(f"max_length is {max_length!r}: this model takes 3 to {backbone.longest} tokens")
         if isinstance(dense, nn.Module) or not all(isinstance(layer, Dense) for layer in dense):
-            raise TypeError(f"dense is {dense!r:.60}: give a list of Dense layers")
+            raise TypeError(f"dense is a {type(dense).__name__}: give a list of Dense layers and of nothing else")
         width = backbone.dimension
         for layer in dense:
             if layer.linear.in_features != width:
@@ -98,6 +98,9 @@ class Encoder(nn.Module):
         """
         if isinstance(texts, str):
             return self.encode([texts])[0]
+        unordered = isinstance(texts, bytes | Mapping | Set) or not isinstance(texts, Iterable)
+        if unordered or getattr(texts, "ndim", 1) != 1:  # a table of columns is none either
+            raise TypeError(f"encode takes a str or an ordered iterable of str, not a {type(texts).__name__}")
         vectors, cut, count = [np.empty((0, self.dimension), np.float32)], 0, 0
         training = [module for module in self.modules() if module.training]
         self.eval()
@@ -130,9 +133,6 @@ class Encoder(nn.Module):
 
 def _blocks(texts: Iterable[str]) -> Iterator[list[str]]:
     """Lists of at most TEXTS_AT_ONCE texts, each checked to be text; an iterable need not fit in memory."""
-    unordered = isinstance(texts, bytes | Mapping | Set) or not isinstance(texts, Iterable)
-    if unordered or getattr(texts, "ndim", 1) != 1:  # a table of columns is none either
-        raise TypeError(f"encode takes a str or an ordered iterable of str, not a {type(texts).__name__}")
     source, count = iter(texts), 0
     while block := list(islice(source, TEXTS_AT_ONCE)):
         for number, text in enumerate(block, count):

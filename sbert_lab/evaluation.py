@@ -40,6 +40,8 @@ def retrieval(
     KeyError for an id that has no text, ValueError for a query without a relevant passage.
     """
     _check_judged(queries, passages, relevant)
+    if k < 1:
+        raise ValueError(f"k is {k}: measure at 1 or more")
     ids = list(passages)
     index = Exact(encoder.encode(passages.values()))
     _, found = index.search(encoder.encode([queries[query] for query in relevant]), k)  # (Q, k)
@@ -62,8 +64,10 @@ def space(encoder: Encoder, texts: Sequence[str]) -> dict[str, float]:
 def _check_judged(queries: Mapping, passages: Mapping, relevant: Mapping) -> None:
     """Everything that can be wrong with the ids, before a long encoding."""
     for name, given in {"queries": queries, "passages": passages, "relevant": relevant}.items():
-        if not isinstance(given, Mapping) or not given:
-            raise TypeError(f"{name} is {given!r:.60}: give a dict by id, not an empty one")
+        if not isinstance(given, Mapping):
+            raise TypeError(f"{name} is {given!r:.60}: give a dict by id")
+        if not given:
+            raise ValueError(f"{name} is empty: there is nothing to measure")
     for query, grades in relevant.items():
         if query not in queries:
             raise KeyError(f"relevant names the query {query!r}, which has no text")
