@@ -250,6 +250,10 @@ def to_half(folder: Path) -> None:
     edit(folder / "config.json", dtype="float16", torch_dtype="float16")
 
 
+def with_half_named(folder: Path) -> None:
+    edit(folder / "config.json", dtype="float16", torch_dtype="float16")  # the weights are float32
+
+
 def to_shards(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     names = {key: f"model-0000{1 + i % 2}-of-00002.safetensors" for i, key in enumerate(weights)}
@@ -317,6 +321,7 @@ def without_length(folder: Path) -> None:
 
 FORMS = [
     to_half,
+    with_half_named,
     to_shards,
     to_subfolder,
     to_plain,
