@@ -129,6 +129,7 @@ def test_split_is_greedy_and_loses_nothing(seed: int, budget: int) -> None:
     tokens = from_lists(random_lists(seed, texts=20))
     parts = tokens.split(budget)
     assert to_lists(Tokens.concat(parts)) == to_lists(tokens)
+    assert all(len(part) for part in parts), "a group of no texts"
     sizes = [len(part.ids) for part in parts]
     assert all(size <= budget or len(part) == 1 for size, part in zip(sizes, parts, strict=True))
     for size, following in zip(sizes, parts[1:], strict=False):
