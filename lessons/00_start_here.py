@@ -51,8 +51,8 @@ print("Everything is in place.")
 # *Everything is in place.* The line *model* means that the 90 MB of weights on your disk have the same fingerprint (SHA-256)
 # as the published ones: you are about to use the real `all-MiniLM-L6-v2`, a small and widely used sentence encoder.
 #
-# The second cell holds a line that begins with `assert`: it stops the notebook if its claim is not true. Every number
-# in this lesson's text is held by such a line, so what you read is what your computer has just confirmed.
+# The second cell holds a line that begins with `assert`: it stops the notebook if its claim is not true. Every
+# measured number in this lesson's text is held by such a line: what you read, your computer has just confirmed.
 
 # %% [markdown]
 # ## A toy first: three sentences, four numbers
@@ -72,6 +72,7 @@ toy = torch.tensor(
     ]
 )
 print(toy.shape)
+assert toy.norm(dim=1).tolist() == [3, 5, 5]  # the lengths of the three rows
 
 # %% [markdown]
 # Three sentences, four numbers each: a table of shape `[3, 4]`. To compare two rows we ask how nearly they point
@@ -154,7 +155,7 @@ vectors = encoder.encode(sentences)  # (200, 384); a progress bar appears only i
 print(vectors.shape)
 print("the first sentence:", sentences[0])
 print("begins with       :", vectors[0, :4].round(2))
-assert vectors.shape == (200, 384)
+assert vectors.shape == (200, 384) and all(topics.count(topic) == 40 for topic in topics)
 assert abs((vectors**2).sum(axis=1) - 1).max() < 1e-5  # every vector has length 1
 
 # %% [markdown]
@@ -173,8 +174,8 @@ import re
 
 import numpy as np
 
-LITTLE = """a an and are at can cannot do for from how i in is it me my of off on or should so that the to what
-            where which who why with without you""".split()
+LITTLE = """a an and are at can cannot do for from how i in is it me my of off on or
+            should so that the to what where which who why with without you""".split()
 
 
 def words(text):
@@ -191,7 +192,7 @@ def by_meaning(query):
 
 # %% [markdown]
 # The package's `search.Exact` finds the best of many vectors. Before we trust it, we check that it gives
-# what our own line gives. Then come two small helpers: one shows both searches, one looks up a single cosine.
+# what our own line gives. Then come three small helpers, to show both searches and to look up single cosines.
 
 # %%
 index = search.Exact(vectors)
@@ -199,18 +200,23 @@ scores, places = index.search(encoder.encode("stars"), k=200)
 assert np.allclose(scores, np.sort(by_meaning("stars"))[::-1], atol=1e-6)
 
 
+# %%
 def compare(query, k=3):
-    print(query)
+    print(f"“{query}”")
     shared = by_words(query)
-    for i in np.argsort(-shared, kind="stable")[:k]:
-        print(f"   {shared[i]} shared   {sentences[i]}" if shared[i] else "   0 shared   …")
+    best = [i for i in np.argsort(-shared, kind="stable")[:k] if shared[i]]
+    for hit in [f"{shared[i]}     {sentences[i]}" for i in best] or ["no sentence shares a word"]:
+        print("  words   ", hit)
     for score, i in zip(*index.search(encoder.encode(query), k), strict=True):
-        print(f"   {score:.2f} cos   {sentences[i]}")
-    print()
+        print(f"  meaning  {score:.2f}  {sentences[i]}")
+
+
+def find(beginning):
+    return [sentence.startswith(beginning) for sentence in sentences].index(True)
 
 
 def cosine(query, beginning):
-    return round(float(by_meaning(query)[[s.startswith(beginning) for s in sentences]][0]), 2)
+    return round(float(by_meaning(query)[find(beginning)]), 2)
 
 
 # %% [markdown]
@@ -220,18 +226,23 @@ def cosine(query, beginning):
 # %%
 bland = "Why is my soup so bland?"
 compare(bland)
-assert cosine(bland, "A squeeze of lemon") == by_meaning(bland).max().round(2) == np.float32(0.39)
-assert cosine(bland, "Warm bread rolls") == 0.34
+assert cosine(bland, "A squeeze of lemon") == 0.39 and cosine(bland, "Warm bread rolls") == 0.34
+assert by_meaning(bland).argmax() == find("A squeeze of lemon")
+pairs = [encoder.encode(a) @ encoder.encode(b) for a, b in (("soup", "broth"), ("bland", "dull"))]
+print("soup and broth {:.2f}, bland and dull {:.2f}".format(*pairs))
+assert np.round(pairs, 2).tolist() == [np.float32(0.48), np.float32(0.59)]
 
 # %% [markdown]
 # The word search finds the one sentence with *soup*: bread rolls on a table, no help at all. The search by meaning puts
 # the squeeze of lemon first with 0.39, before the bread rolls with 0.34. So that is what must be kept about each sentence:
-# a vector, in which *soup* and *broth*, *bland* and *dull* point in similar directions.
+# a vector. To the model *soup* and *broth* are alike (0.48 as single words), and so are *bland* and *dull* (0.59).
 #
 # Three more, picked because they come out well: they show what is possible, not how often it happens.
 
 # %%
-bugs, song, fire = "getting rid of bugs without chemicals", "the song that put the baby to sleep", "my mouth is on fire"
+bugs = "getting rid of bugs without chemicals"
+song = "the song that put the baby to sleep"
+fire = "my mouth is on fire"
 for query in (bugs, song, fire):
     compare(query, k=2)
 assert cosine(bugs, "Ladybirds") == 0.44 and cosine(bugs, "Lettuce") == 0.24
@@ -239,7 +250,8 @@ assert cosine(song, "A lullaby") == 0.47 and cosine(fire, "If the curry") == 0.3
 
 # %% [markdown]
 # Bugs lead to ladybirds and aphids (0.44, far ahead of the next with 0.24), the song to a lullaby (0.47), the burning
-# mouth to milk after a curry (0.34). The word search has nothing, or a song and a fire that do not help.
+# mouth to milk after a curry (0.34). The word search has nothing, or a *put*, a *song* and a *fire* of
+# no help.
 #
 # Note how low the winners are. A cosine of 0.34 can be right and, as you will see next, 0.58 wrong: **compare
 # cosines for the same query; do not read one as a percentage.**
@@ -259,7 +271,7 @@ assert cosine(cannot, "Five planets") == 0.58 and cosine(cannot, "Neptune") == 0
 assert round(float(opposite), 2) == 0.96
 
 # %% [markdown]
-# The wrong one, with 0.58 against 0.57. The last line says why: with *can* in place of *cannot* the query is still at
+# The wrong one, with 0.58 against 0.57. The last line hints at the reason: with *can* in place of *cannot* the query is still at
 # cosine 0.96 to itself. The one small word that turns the meaning round hardly turns the vector.
 #
 # Words with two senses are another test. Our sentences have a *bank* that changes money and a *bank* too steep to mow.
@@ -293,9 +305,11 @@ rank_by = {"meaning": [], "words": []}
 print(f"{'rank by':>51}  meaning  words")
 for row in queries:
     answer = sentences.index(row["expected"])
-    for way, scored in (("meaning", by_meaning(row["query"])), ("words", by_words(row["query"]))):
-        rank_by[way].append(int((scored >= scored[answer]).sum()) if scored[answer] else None)
-    print(f"{row['query']:>51}  {rank_by['meaning'][-1]:>7}  {rank_by['words'][-1] or '–':>5}")
+    for way, search_by in (("meaning", by_meaning), ("words", by_words)):
+        scored = search_by(row["query"])  # (200,)
+        rank = int((scored >= scored[answer]).sum()) if scored[answer] else None
+        rank_by[way].append(rank)
+    print(f"{row['query']:>51}  {rank_by['meaning'][-1]:>7}  {rank or '–':>5}")
 
 
 # %%
@@ -348,16 +362,17 @@ def draw(ax, query):
 
 
 # %%
-picture, ax = plots.figure(height=4.6)
+picture, ax = plots.figure(height=4.4)
 plots.show(picture, alt=draw(ax, "my basil is dying"))
 assert rank_by["meaning"][6] == 7
+assert {topics[i] for i in by_meaning("my basil is dying").argsort()[-8:]} == {"gardens", "cooking"}
 
 # %% [markdown]
 # *A query's own word wins: for "my basil is dying" the first bar repeats* basil, *while the useful answer, a herb that
 # droops in a crowded pot, is the seventh.* Colour and name give the topic: gardens and kitchen, all the way down.
 
 # %%
-Explorer(draw, size=(8, 4.6), query=Text(bland, description="Query", layout=Layout(width="90%")))
+Explorer(draw, size=(8, 4.4), query=Text(bland, description="Query", layout=Layout(width="90%")))
 
 # %% [markdown]
 # The lemon leads again with 0.39, and the bars sink without a gap. The search always returns *something*: type
@@ -372,8 +387,8 @@ Explorer(draw, size=(8, 4.6), query=Text(bland, description="Query", layout=Layo
 # %%
 centred = vectors - vectors.mean(axis=0)  # (200, 384)
 _, spread, directions = np.linalg.svd(centred, full_matrices=False)  # (200,), (200, 384)
-axes = directions[:2]  # (2, 384)
-axes = axes * np.sign(axes[range(2), abs(axes).argmax(axis=1)])[:, None]  # or the map may come out mirrored
+axes = directions[:2]  # (2, 384); each may come out mirrored, so we fix the sign
+axes = axes * np.sign(axes[range(2), abs(axes).argmax(axis=1)])[:, None]
 points = centred @ axes.T  # (200, 384) @ (384, 2) -> (200, 2)
 share = (spread[:2] ** 2).sum() / (spread**2).sum()
 print(f"The map keeps {share:.0%} of the variance.")
@@ -386,43 +401,59 @@ assert round(float(share), 2) == 0.10
 # %% tags=["readme-picture"]
 labels = {
     "Freddie Mercury took": (0.33, -0.40),
-    "Holst's suite The Planets": (-0.28, 0.46),
-    "Some growers sow by the phases of the Moon": (-0.73, 0.38),
-    "A squeeze of lemon": (-0.73, -0.30),
+    "Holst's suite The Planets": (-0.36, 0.46),
+    "Some growers sow by the phases of the Moon": (-0.81, 0.38),
+    "A squeeze of lemon": (-0.81, -0.30),
 }
-picture, ax = plots.figure(width=9, height=5.6)
+picture, ax = plots.figure(width=9, height=5)
 plots.scatter(ax, points, topics, looks)
 for beginning, place in labels.items():
-    i = next(i for i, sentence in enumerate(sentences) if sentence.startswith(beginning))
-    ax.annotate(f"{beginning} …", points[i], place, arrowprops={"arrowstyle": "-"}, fontsize=9)
-ax.set(xlabel="first direction", ylabel="second direction", xlim=(-0.76, 0.62), ylim=(-0.46, 0.52))
+    point = points[find(beginning)]
+    ax.annotate(f"{beginning} …", point, place, arrowprops={"arrowstyle": "-"}, fontsize=9)
+ax.set(xlabel="first direction", ylabel="second direction")
 where = (
-    "Cooking and gardens share the left side, the night sky lies at the top, music and city travel overlap at the "
-    "lower right. Holst's Planets lies among the night sky, Freddie Mercury among the music."
+    "Cooking and gardens share the left side, the night sky lies at the top, music and city "
+    "travel overlap at the lower right. Holst's Planets lies among the night sky, Freddie "
+    "Mercury among the music."
 )
-plots.show(picture, alt="Map of 200 sentences, each topic with its own colour and shape. " + where)
+plots.show(picture, alt="Map of 200 sentences, each topic in a colour and shape of its own. " + where)
 
 # %% [markdown]
 # *The model was never told the topics, yet each has its part of the map: the first direction parts kitchen and
 # garden from city and music, the second lifts the night sky to the top.* Holst's *Planets*, a piece of music,
 # lies among the stars; Freddie Mercury, in spite of his name, among the music.
 #
+# Do not take a caption's word for it. The next cell holds every claim of this one against the middle of each topic.
+
+# %%
+middle = {topic: points[[t == topic for t in topics]].mean(axis=0) for topic in looks}  # (2,) each
+assert max(middle["cooking"][0], middle["gardens"][0]) < 0
+assert min(middle["city travel"][0], middle["music"][0]) > 0
+assert max(middle, key=lambda topic: middle[topic][1]) == "night sky"
+for beginning in ("Holst's suite", "Freddie Mercury"):
+    near = min(middle, key=lambda topic: np.linalg.norm(middle[topic] - points[find(beginning)]))
+    print(f"{beginning}: nearest to the middle of {near}")
+    assert near == {"Holst's suite": "night sky", "Freddie Mercury": "music"}[beginning]
+
+# %% [markdown]
+# Holst is nearest to the middle of the night sky, Freddie Mercury to that of music: the map is as described.
+#
 # City travel and music overlap. Does the model confuse them, or does the map? Ask each sentence for its nearest neighbour.
 
 
 # %%
 def same_topic(distances):
-    nearest = (distances + 9 * np.eye(200)).argmin(axis=1)  # 9 on the diagonal: nobody is their own neighbour
-    return np.mean([topics[i] == topics[j] for i, j in enumerate(nearest)])
+    nearest = (distances + 9 * np.eye(200)).argmin(axis=1)  # + 9: none is its own neighbour
+    return sum(topics[i] == topics[j] for i, j in enumerate(nearest))
 
 
 in_full = same_topic(1 - vectors @ vectors.T)
 on_map = same_topic(np.linalg.norm(points[:, None] - points[None], axis=2))
-print(f"nearest neighbour of the same topic:  {in_full:.0%} in 384 dimensions,  {on_map:.0%} on the map")
-assert round(float(in_full), 2) == 0.80 and round(float(on_map), 2) == 0.63
+print(f"nearest neighbour of the same topic: {in_full} of 200, on the map {on_map} of 200")
+assert in_full == 159 and on_map == 126
 
 # %% [markdown]
-# In all 384 dimensions 80 % of the sentences have a nearest neighbour of their own topic, on the map only 63 %.
+# In all 384 dimensions 159 of 200 sentences have a nearest neighbour of their own topic, on the map only 126.
 # Much of the overlap is the map's doing. A map is for getting ideas; check them in the full space.
 
 # %% [markdown]
@@ -463,33 +494,33 @@ assert round(float(in_full), 2) == 0.80 and round(float(on_map), 2) == 0.63
 # %% [markdown]
 # ## Quiz
 #
-# Choose, then open your choice.
+# Choose first, then open your choice.
 #
-# **1. Two sentences share no word. What can their cosine be under a sentence encoder?**
+# ### 1. Two sentences share no word. What can their cosine be under a sentence encoder?
 #
 # <details><summary>A. Always 0</summary>No. That is the word search. The answer about lemon won its query without a shared word.</details>
 # <details><summary>B. Anything from −1 to 1</summary>Right. The vectors decide, not the letters.</details>
 # <details><summary>C. It is undefined</summary>No. Only a vector of zeros, which has no direction, leaves it undefined.</details>
 #
-# **2. For one query the best cosine is 0.34, for another 0.58. What follows?**
+# ### 2. For one query the best cosine is 0.34, for another 0.58. What follows?
 #
 # <details><summary>A. The second answer is better</summary>No. Here 0.34 was right (milk for a burning mouth) and 0.58 wrong (planets you <em>can</em> see).</details>
 # <details><summary>B. The first answer is 34 % correct</summary>No. A cosine is neither a probability nor a percentage.</details>
 # <details><summary>C. Nothing yet</summary>Right. Compare cosines of different sentences for the same query.</details>
 #
-# **3. Why did the wrong sentence win for "a planet you cannot see with the naked eye"?**
+# ### 3. Why did the wrong sentence win for "a planet you cannot see with the naked eye"?
 #
 # <details><summary>A. Neptune's sentence was too short</summary>No. Length had no part in it; both are ordinary sentences.</details>
 # <details><summary>B. One small word hardly turns the vector</summary>Right. The query and its opposite are at cosine 0.96.</details>
 # <details><summary>C. The model does not know Neptune</summary>No. Neptune came second, at 0.57, without a shared word.</details>
 #
-# **4. A search puts the answers of two queries at ranks 1 and 4. What is its MRR?**
+# ### 4. A search puts the answers of two queries at ranks 1 and 4. What is its MRR?
 #
 # <details><summary>A. 2.5</summary>No. That is the mean rank. MRR is never above 1.</details>
 # <details><summary>B. 0.4</summary>No. That is 1 divided by the mean rank; take each 1/rank first.</details>
 # <details><summary>C. 0.625</summary>Right. (1/1 + 1/4) / 2 = 0.625.</details>
 #
-# **5. Two groups overlap on a PCA map that keeps 10 % of the variance. What do you conclude?**
+# ### 5. Two groups overlap on a PCA map that keeps 10 % of the variance. What do you conclude?
 #
 # <details><summary>A. The model cannot tell them apart</summary>No. They may be well apart in the 90 % that you do not see.</details>
 # <details><summary>B. They overlap in these two directions</summary>Right, and no more than that.</details>

@@ -19,13 +19,13 @@ from matplotlib.figure import Figure
 
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000")  # Okabe & Ito 2008
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
-DPI, SCALE = 144, 2  # pixels an inch in the file, and how many of them make one on the page: sharp on any screen
+DPI, SCALE = 180, 2  # pixels an inch in the file, and how many of them make one on the page: sharp on any screen
 
 Styles = Mapping[str, tuple[str, str]]
 
 
 def figure(width: float = 8, height: float = 4) -> tuple[Figure, Axes]:
-    """An empty figure with one axes; width and height in inches, 72 pixels each on the page."""
+    """An empty figure with one axes; width and height in inches, 90 pixels each on the page."""
     drawn = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     ax = drawn.add_subplot()
     ax.spines[["top", "right"]].set_visible(False)
@@ -70,7 +70,7 @@ def scatter(ax: Axes, points: np.ndarray, groups: Sequence[str], looks: Styles) 
     for name, (colour, marker) in looks.items():
         x, y = points[[group == name for group in groups]].T  # (n,), (n,)
         ax.scatter(x, y, c=colour, marker=marker, s=30, alpha=0.8, linewidths=0, label=name)
-    ax.set_aspect("equal")
+    ax.set_aspect("equal", adjustable="datalim")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
 

@@ -19,14 +19,17 @@ class Explorer(w.VBox):
     """A panel that calls `draw(ax, **values)` with the value of every control, again whenever one changes.
 
     `draw` draws on `ax` and returns in plain words what the picture shows: they stand below it and are its alt text.
-    An error in the first call is the author's and is raised; one in a later call is told in the panel.
+    An error in the first call is the author's and is raised; one in a later call is told in the panel. Where nothing
+    is drawn, only the words are shown.
 
     >>> Explorer(draw, query=ipywidgets.Text("soup"))
     """
 
     def __init__(self, draw: Callable[..., str], size: tuple[float, float] = (8, 4), **controls: w.ValueWidget) -> None:
         self.draw, self.size, self.inputs = draw, size, controls
-        self.picture = w.Image(format="png", layout=w.Layout(width="100%", max_width=f"{size[0] * 72:.0f}px"))
+        self.picture = w.Image(
+            format="png", width=f"{size[0] * plots.DPI / plots.SCALE:.0f}", layout=w.Layout(max_width="100%")
+        )
         self.words = w.HTML()
         self._redraw()
         for control in controls.values():
@@ -42,18 +45,18 @@ class Explorer(w.VBox):
 
     def _redraw(self) -> None:
         drawn, ax = plots.figure(*self.size)
-        self._tell(self.draw(ax, **self.values), "status")
+        self._tell(self.draw(ax, **self.values), "status", seen=ax.has_data())
         self.picture.value = plots.png(drawn)
 
     def _follow(self, change: object) -> None:
         try:
             self._redraw()
         except Exception as error:  # whatever it is, the reader must see it: nothing else would show it
-            self.picture.value = plots.png(plots.Figure(self.size))  # no picture of the values before
-            self._tell(f"This could not be drawn: {type(error).__name__}: {error}", "alert")
+            self._tell(f"This could not be drawn: {type(error).__name__}: {error}", "alert", seen=False)
 
-    def _tell(self, text: str, role: str) -> None:
+    def _tell(self, text: str, role: str, seen: bool) -> None:
         self.text = text
+        self.picture.layout.display = None if seen else "none"  # the picture of the values before would mislead
         self.words.value = f'<div role="{role}" style="white-space: pre-wrap; line-height: 1.4">{escape(text)}</div>'
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -59,7 +59,7 @@ def test_show_stores_png_alt_text_and_width(shown):
     plots.show(drawn, alt="An empty frame.")
     ((data, metadata, raw),) = shown
     assert raw and base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
-    assert metadata == {"image/png": {"alt": "An empty frame.", "width": 360}}
+    assert metadata == {"image/png": {"alt": "An empty frame.", "width": 450}}
     assert data["text/plain"] == "Picture: An empty frame."
 
 

@@ -53,13 +53,18 @@ def test_what_the_reader_types_is_shown_and_never_run(explorer):
 
 
 def test_an_error_is_told_in_the_panel_and_the_next_value_works(explorer):
-    before = explorer.picture.value
     explorer.inputs["query"].value = "boom"
     assert explorer.text == "This could not be drawn: RuntimeError: no <such> word"
     assert 'role="alert"' in explorer.words.value and "&lt;such&gt;" in explorer.words.value
-    assert explorer.picture.value != before, "the picture of the value before is still there"
+    assert explorer.picture.layout.display == "none"  # it shows the value before
     explorer.inputs["query"].value = "soup"
-    assert explorer.picture.value == before and "alert" not in explorer.words.value
+    assert explorer.picture.layout.display is None and "alert" not in explorer.words.value
+
+
+def test_where_nothing_is_drawn_only_the_words_are_shown():
+    explorer = Explorer(lambda ax, query: draw(ax, query) if query else "Type a word.", query=w.Text("soup"))
+    explorer.inputs["query"].value = ""
+    assert explorer.picture.layout.display == "none" and "Type a word." in explorer.words.value
 
 
 def test_an_error_in_the_first_drawing_is_raised():
