@@ -1,0 +1,1 @@
+"""How fast the package is beside sentence-transformers: `python course.py bench`. No test asserts a time."""
