@@ -207,7 +207,7 @@ def test_gradient_checkpointing_recomputes_the_same() -> None:
 # Precision
 
 
-@pytest.mark.parametrize("family", ["bert", "modernbert", "t5"])
+@pytest.mark.parametrize("family", PACKED + PADDED)
 def test_bfloat16_is_close_and_leaves_as_float32(family: str) -> None:
     tokens = tokens_of(EVERY_TEXT)
     exact = Backbone(tiny_model(family), tiny_tokenizer())(tokens)
