@@ -521,7 +521,7 @@ REFUSED: list[tuple[str, Callable[[Path], object], type[Exception], str]] = [
         "dense weights are a pickle",
         lambda f: pickled(f / "2_Dense/model.safetensors"),
         FileNotFoundError,
-        "safetensors",
+        "never from a pickle",
     ),
     ("no weights", lambda f: (f / "model.safetensors").unlink(), FileNotFoundError, "model.safetensors is missing"),
     ("no config", lambda f: (f / "config.json").unlink(), FileNotFoundError, "config.json is missing"),
