@@ -205,10 +205,10 @@ def compare(query, k=3):
     print(f"“{query}”")
     shared = by_words(query)
     best = [i for i in np.argsort(-shared, kind="stable")[:k] if shared[i]]
-    for hit in [f"{shared[i]}     {sentences[i]}" for i in best] or ["no sentence shares a word"]:
-        print("  words   ", hit)
+    for hit in [f"{shared[i]}    {sentences[i]}" for i in best] or ["no sentence shares a word"]:
+        print(" words  ", hit)
     for score, i in zip(*index.search(encoder.encode(query), k), strict=True):
-        print(f"  meaning  {score:.2f}  {sentences[i]}")
+        print(f" meaning {score:.2f} {sentences[i]}")
 
 
 def find(beginning):
@@ -230,7 +230,7 @@ assert cosine(bland, "A squeeze of lemon") == 0.39 and cosine(bland, "Warm bread
 assert by_meaning(bland).argmax() == find("A squeeze of lemon")
 pairs = [encoder.encode(a) @ encoder.encode(b) for a, b in (("soup", "broth"), ("bland", "dull"))]
 print("soup and broth {:.2f}, bland and dull {:.2f}".format(*pairs))
-assert np.round(pairs, 2).tolist() == [np.float32(0.48), np.float32(0.59)]
+assert [round(float(pair), 2) for pair in pairs] == [0.48, 0.59]
 
 # %% [markdown]
 # The word search finds the one sentence with *soup*: bread rolls on a table, no help at all. The search by meaning puts
@@ -401,9 +401,9 @@ assert round(float(share), 2) == 0.10
 # %% tags=["readme-picture"]
 labels = {
     "Freddie Mercury took": (0.33, -0.40),
-    "Holst's suite The Planets": (-0.36, 0.46),
-    "Some growers sow by the phases of the Moon": (-0.81, 0.38),
-    "A squeeze of lemon": (-0.81, -0.30),
+    "Holst's suite The Planets": (-0.44, 0.46),
+    "Some growers sow by the phases": (-0.68, 0.38),
+    "A squeeze of lemon": (-0.68, -0.30),
 }
 picture, ax = plots.figure(width=9, height=5)
 plots.scatter(ax, points, topics, looks)
