@@ -31,11 +31,11 @@ from benchmarks.texts import Texts, described, of_length, texts
 class Sizes:
     """How many texts, rows, rounds and tokens."""
 
-    mixed: int = 300
-    short: int = 600
+    mixed: int = 256
+    short: int = 512
     rows: int = 1_600
     rounds: int = 5
-    other_batches: tuple[int, ...] = (8, 16, 64)
+    other_batches: tuple[int, ...] = (8, 16)
     numbers: tuple[int, ...] = (1_000, 2_000)
     lengths: tuple[int, ...] = (8, 16, 32, 64, 128, 256)
     tokens: int = 2_048  # of each length

@@ -27,13 +27,13 @@ def compare(benchmark: str, variants: Mapping[str, Variant], rounds: int, passes
     works = {**variants, "limit": (encoder, products(encoder))}
     counts = {name: Counter[str]() for name in works}
     cpu, wall = {name: [] for name in works}, {name: [] for name in works}  # microseconds a token
-    for turn in range(rounds + 1):
+    for turn in range(rounds + (rounds > 1)):
         for name, (side, work) in works.items():
             with padding(side, counts[name]):
                 start = time.process_time(), time.perf_counter()
                 tokens = work()
                 times = time.process_time() - start[0], time.perf_counter() - start[1]
-            if turn:  # the first round warms up
+            if turn or rounds == 1:  # the first of several warms up
                 cpu[name].append(times[0] / tokens * 1e6)
                 wall[name].append(times[1] / tokens * 1e6)
     return [
