@@ -53,8 +53,9 @@ class Backbone(nn.Module):
     @property
     def longest(self) -> int:
         """The most tokens a text can have: what the positions and the tokenizer allow."""
-        positions = getattr(self.model.config, "max_position_embeddings", None) or NO_LIMIT
-        return int(min(positions - self.first_position, self.tokenizer.model_max_length, NO_LIMIT))
+        positions = getattr(self.model.config, "max_position_embeddings", None) or -1  # -1 means none, as in XLNet
+        limits = [self.tokenizer.model_max_length, NO_LIMIT] + [positions - self.first_position] * (positions > 0)
+        return int(min(limits))
 
     @property
     def packs(self) -> bool:

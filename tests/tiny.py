@@ -29,10 +29,8 @@ WORDS = [
     "tree",
     "old",
 ]
-LETTERS = list(string.ascii_lowercase + string.digits) + [
-    "##" + x for x in string.ascii_lowercase + string.digits
-]
-VOCABULARY = {token: number for number, token in enumerate(SPECIAL + WORDS + LETTERS)}
+LETTERS = list(string.ascii_lowercase + string.digits) + ["##" + x for x in string.ascii_lowercase + string.digits]
+VOCABULARY = {token: number for number, token in enumerate(dict.fromkeys(SPECIAL + WORDS + LETTERS))}
 
 PACKED = ["bert", "roberta", "xlm-roberta", "distilbert", "electra", "albert", "modernbert"]
 PADDED = ["mpnet", "t5"]
@@ -74,9 +72,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
         special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
     names = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, mask_token="[MASK]", model_max_length=64, **names
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, mask_token="[MASK]", model_max_length=64, **names)
 
 
 def tiny_model(family: str = "bert", **changes: object) -> PreTrainedModel:
