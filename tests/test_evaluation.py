@@ -56,7 +56,11 @@ PAIRS = [
 
 def test_sts_by_hand():
     angles = {"up": 0, "steep": 20, "high": 60, "flat": 90, "down": 180}
-    vectors = {word: (3 * math.cos(math.radians(a)), 3 * math.sin(math.radians(a))) for word, a in angles.items()}
+    lengths = dict(zip(angles, (3, 1, 5, 2, 1), strict=True))  # which a cosine does not see
+    vectors = {
+        word: (lengths[word] * math.cos(math.radians(angle)), lengths[word] * math.sin(math.radians(angle)))
+        for word, angle in angles.items()
+    }
     grades = {"steep": 0.9, "high": 0.2, "flat": 0.5, "down": 0.0}
     rows = [Row(("up", word), grade) for word, grade in grades.items()]
     scores = evaluation.sts(Known(vectors), rows)
@@ -179,11 +183,11 @@ def test_space_equals_loops_over_pairs(encoder):
 
 def test_measuring_changes_nothing_in_the_encoder():
     encoder = tiny_encoder().train()
-    encoder.backbone.eval()  # a frozen part
+    frozen = encoder.backbone.model.embeddings.eval()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     scores = [evaluation.sts(encoder, PAIRS) for _ in range(2)]
     assert scores[0] == scores[1]  # no dropout
-    assert encoder.training and not encoder.backbone.training
+    assert encoder.training and encoder.backbone.training and not frozen.training
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
     assert all(weight.grad is None and weight.requires_grad for weight in encoder.parameters())
 
