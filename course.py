@@ -312,6 +312,7 @@ def start(command, rest):
         "test": test_command,
         "build": lambda rest: ["lessons/build.py"] + rest,
         "bench": lambda rest: ["-m", "benchmarks"] + rest,
+        "doctor": lambda rest: ["-m", "sbert_lab.doctor"] + rest,
     }[command]
     become([str(PYTHON)] + tool(rest), environment_variables(command))
 
@@ -327,22 +328,6 @@ def check():
     return 1 if failed else 0
 
 
-def doctor():
-    """Print what is in place; the exit code is 1 if the environment is not ready for the tests."""
-    probe = "import torch; gpu = torch.cuda.is_available() and torch.cuda.get_device_name()\n"
-    probe += "print(torch.__version__, 'on', gpu or 'the CPU')"
-    rows = [("Python", "%d.%d.%d at %s" % (sys.version_info[:3] + (sys.executable,)))]
-    rows.append(("disk", "%.1f GB free" % (shutil.disk_usage(str(ROOT)).free / GB)))
-    rows.append(("lab", "ready" if is_ready([]) else "not set up: run  python3 course.py lab"))
-    rows.append(("tests", "ready" if is_ready(["test"]) else "not set up: run  python3 course.py test"))
-    if is_ready([]):
-        run = subprocess.run([str(PYTHON), "-c", probe], capture_output=True, text=True)
-        rows.append(("torch", run.stdout.strip() or "does not import: " + run.stderr.strip()))
-    for row in rows:
-        say("%-7s %s" % row)
-    return 0 if is_ready(["test"]) else 1
-
-
 def main(words):
     command = words[0] if words else ""
     rest = [word for word in words[1:] if word != "--setup-only"]
@@ -352,9 +337,10 @@ def main(words):
     if command not in COMMANDS:
         print("There is no command %r: the commands are %s." % (command, ", ".join(COMMANDS)), file=sys.stderr)
         return 2
-    if command == "doctor":
-        return doctor()
-    ensure_environment([] if command == "lab" else ["test"])
+    if command == "doctor" and not is_ready([]):  # it looks, and changes nothing
+        print("Nothing is set up here yet: run  python3 course.py lab", file=sys.stderr)
+        return 1
+    ensure_environment([] if command in ("lab", "doctor") else ["test"])
     if "--setup-only" in words:
         return 0
     return check() if command == "check" else start(command, rest)

@@ -1,10 +1,7 @@
 """Is everything in place? A line each for Python, the packages, the model, the data, the memory and the device.
 
-The check that opens the course, made inside the environment that a notebook runs in; `course.py doctor` looks at the
-same from outside. Nothing is downloaded and no other machine is asked.
+The check that opens the course, and what `course.py doctor` prints. It downloads nothing and asks no other machine.
 """
-
-from __future__ import annotations
 
 import os
 import platform
@@ -78,3 +75,9 @@ def _model(name: str) -> Finding:
     if folder is None:
         return Finding("model", f"{name} does not come with the course", "check the spelling")
     return Finding("model", f"{name}, every file with the published SHA-256")
+
+
+if __name__ == "__main__":
+    findings = examine()
+    print(*findings, sep="\n")
+    sys.exit(any(finding.remedy for finding in findings))

@@ -1,6 +1,6 @@
 """One call measures an encoder: graded pairs, retrieval, and the shape of its space."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ def sts(encoder: Encoder, rows: Sequence[Row]) -> dict[str, float]:
     check_rows(rows)
     if len(rows[0].texts) != 2 or rows[0].label is None:
         raise ValueError(f"sts needs rows of two texts and a label, but row 0 is {rows[0]!r:.120}")
-    vectors = encoder.encode([text for row in rows for text in row.texts])
+    vectors = _encode(encoder, [text for row in rows for text in row.texts])
     u, v = torch.from_numpy(vectors).view(len(rows), 2, -1).unbind(1)  # (B, D) each
     cosines, labels = cosine(u, v).numpy(), np.array([row.label for row in rows], dtype=np.float64)
     return {"spearman": metrics.spearman(cosines, labels), "pearson": metrics.pearson(cosines, labels)}
@@ -43,7 +43,7 @@ def retrieval(
     if k < 1:
         raise ValueError(f"k is {k}: measure at 1 or more")
     ids = list(passages)
-    index = Exact(encoder.encode(passages.values()))
+    index = Exact(_encode(encoder, passages.values()))
     _, found = index.search(encoder.encode([queries[query] for query in relevant]), k)  # (Q, k)
     rankings = [
         ([ids[place] for place in places], relevant[query]) for query, places in zip(relevant, found, strict=True)
@@ -57,8 +57,14 @@ def retrieval(
 
 def space(encoder: Encoder, texts: Sequence[str]) -> dict[str, float]:
     """The shape of the space the texts' vectors fill: {"anisotropy", "uniformity"} as in `metrics`."""
-    vectors = encoder.encode(texts)
+    vectors = _encode(encoder, texts)
     return {"anisotropy": metrics.anisotropy(vectors), "uniformity": metrics.uniformity(vectors)}
+
+
+def _encode(encoder: Encoder, texts: Iterable[str]) -> np.ndarray:
+    if isinstance(encoder, str):  # which has an `encode` of its own, with a puzzling message
+        raise TypeError(f"encoder is the name {encoder!r}: give load({encoder!r})")
+    return encoder.encode(texts)
 
 
 def _check_judged(queries: Mapping, passages: Mapping, relevant: Mapping) -> None:

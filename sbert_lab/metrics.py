@@ -9,6 +9,7 @@ ValueError or TypeError, because a NaN in a table of results is found too late. 
 
 import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -141,7 +142,7 @@ def _judged(ranked: Sequence[Hashable], relevant: Mapping | Collection, k: int) 
     """The documents of grade above 0, after checking the ranking."""
     if isinstance(ranked, str) or isinstance(relevant, str):
         raise TypeError("a ranking is a list of document ids and its relevant documents a dict or set, not one str.")
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+    if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
         raise ValueError(f"k must be a whole number of at least 1, not {k!r}.")
     if len(set(ranked)) != len(ranked):
         raise ValueError(f"a ranking names a document once, but {len(ranked) - len(set(ranked))} of these are repeats.")

@@ -5,8 +5,6 @@ gives the same bytes. Colours are those of Okabe & Ito 2008, which colour-blind 
 to colour alone: points differ in shape too, bars carry the name of their group.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,5 +1,7 @@
 """Exact nearest-neighbour search: every query against every vector, nothing approximated."""
 
+from numbers import Integral
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -32,13 +34,13 @@ class Exact:
         A single query (D,) gives two arrays (min(k, N),). Equal scores come in no particular order. Raises ValueError
         for k below 1 and for another width, TypeError for what is no array of numbers.
         """
-        if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+        if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
             raise ValueError(f"k is {k!r}: ask for a whole number of neighbours, at least one")
         single = np.ndim(queries) == 1 and len(queries) > 0
         rows = self._prepared([queries] if single else queries, "queries")  # (Q, D)
         if rows.shape[1] != self.vectors.shape[1]:
             raise ValueError(f"queries are {rows.shape[1]} wide, the vectors {self.vectors.shape[1]}")
-        k = min(k, len(self))
+        k = min(int(k), len(self))
         scores, indices = torch.empty(len(rows), k), torch.empty(len(rows), k, dtype=torch.int64)
         step = max(1, SCORES_AT_ONCE // max(1, len(self)))
         for start in range(0, len(rows), step):

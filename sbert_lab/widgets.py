@@ -4,8 +4,6 @@ Built from ipywidgets' Image and HTML alone: `interact` and `Output` make notebo
 widgets do not work (a notebook on GitHub, a printed page) the stored picture takes its place.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from html import escape
 from typing import Any
