@@ -136,7 +136,7 @@ class _Run:
         if not self.weights:
             raise ValueError("nothing can be trained: every weight of the encoder and the loss is frozen")
         self.best: dict[str, Tensor] = {}
-        self.optimizer = torch.optim.AdamW(self._groups(), lr=0.0)
+        self.optimizer = torch.optim.AdamW(self._groups(), lr=0.0, fused=True)
         distributed.share(self.weights.values())
 
     @property
@@ -208,7 +208,7 @@ class _Run:
         self._copy_weights(tensors["weights"])
         for name, weight in self.weights.items():
             for key, moment in tensors.get(f"adam.{name}", {}).items():  # a weight without gradient has no moments
-                self.optimizer.state[weight][key] = moment if key == "step" else moment.to(weight.device)
+                self.optimizer.state[weight][key] = moment.to(weight.device)
         self.best = tensors.get("best", {})
         self.history = History(**stored["history"])
         self.history.scores = [(step, score) for step, score in self.history.scores]
