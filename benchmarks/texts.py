@@ -20,6 +20,7 @@ from statistics import median
 from sbert_lab.data import NLI_LABELS, Row
 from sbert_lab.encoder import Encoder
 
+WINDOW = 32  # the largest batch that is measured
 LONGEST = 150  # words: within the encoder's limit, so that no text is cut
 WORDS = [
     word
@@ -35,6 +36,16 @@ def texts(count: int) -> tuple[str, Texts]:
     """Where they are from, and `count` of each kind, always the same ones; fewer where the natural sets hold fewer."""
     folder = os.environ.get("SBERT_LAB_DATA")
     return _natural(Path(folder), count) if folder else _generated(count)
+
+
+def as_among_many(many: list[str], count: int) -> list[str]:
+    """`count` texts that pad as all of `many` would: windows of 32 neighbours by characters, evenly spaced.
+
+    A few texts drawn one by one are less alike when sorted and pad more: 256 of 8,000 mixed ones 1.42, not 1.27.
+    """
+    by_length, windows = sorted(many, key=len, reverse=True), -(-count // WINDOW)
+    starts = [round((number + 0.5) * len(many) / windows - WINDOW / 2) for number in range(windows)]
+    return [text for start in starts for text in by_length[max(start, 0) : start + WINDOW]]
 
 
 def of_length(encoder: Encoder, length: int) -> str:
