@@ -29,14 +29,14 @@ from benchmarks.texts import Texts, as_among_many, described, of_length, texts
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many texts (in windows of 32, out of the largest of `numbers`), rows, rounds and tokens."""
+    """How many texts (in windows of 32, out of the most there are), rows, rounds and tokens."""
 
     mixed: int = 256
     short: int = 384
     rows: int = 1_600
     rounds: int = 5
     other_batches: tuple[int, ...] = (8, 16)
-    numbers: tuple[int, ...] = (1_000, 2_000)
+    numbers: tuple[int, ...] = (500, 1_000)
     lengths: tuple[int, ...] = (8, 32, 128, 256)
     tokens: int = 1_024  # of each length
 
