@@ -5,9 +5,12 @@
 (2, 384)
 """
 
-from sbert_lab import data, evaluation, losses, search
+from sbert_lab import data, evaluation, gradients, losses, search
 from sbert_lab.data import Row
+from sbert_lab.encoder import Dense, Encoder
 from sbert_lab.storage import load, save
 from sbert_lab.training import Plan, train
 
-__all__ = ["Plan", "Row", "data", "evaluation", "load", "losses", "save", "search", "train"]
+__all__ = [
+    "Dense", "Encoder", "Plan", "Row", "data", "evaluation", "gradients", "load", "losses", "save", "search", "train",
+]  # fmt: skip

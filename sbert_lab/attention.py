@@ -57,7 +57,7 @@ def packed_attention(
         if given is not None:
             raise ValueError(f"packed attention has no {name}, which {type(module).__name__} passes: pad this model")
     sizes = [length * count for length, count in tokens.runs]
-    parts = (x[0].split(sizes, dim=1) for x in (query, key, value))  # one cut of each: a slice a run is slow backwards
+    parts = (x[0].split(sizes, dim=1) for x in (query, key, value))  # cut once: a slice per run is slow backwards
     outputs = []
     for (length, count), *run in zip(tokens.runs, *parts, strict=True):
         q, k, v = (x.unflatten(1, (count, length)).transpose(0, 1) for x in run)  # (count, H, length, D), views

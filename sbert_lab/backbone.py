@@ -1,4 +1,4 @@
-"""A transformers model that turns tokens into vectors, one a token.
+"""A transformers model that turns tokens into vectors, one per token.
 
 The models whose attention can be swapped by name run over the packed batch as it is; the others (MPNet, T5, …) run over
 its padded view, and the holes are dropped again. Either way the caller sees (T, D). Precision lives here and nowhere
@@ -53,13 +53,13 @@ class Backbone(nn.Module):
     @property
     def longest(self) -> int:
         """The most tokens a text can have: what the positions and the tokenizer allow."""
-        positions = getattr(self.model.config, "max_position_embeddings", None) or -1  # -1 means none, as in XLNet
-        limits = [self.tokenizer.model_max_length, NO_LIMIT] + [positions - self.first_position] * (positions > 0)
-        return int(min(limits))
+        positions = getattr(self.model.config, "max_position_embeddings", None) or 0
+        limit = positions - self.first_position if positions > 0 else NO_LIMIT  # -1 means none, as in XLNet
+        return int(min(limit, self.tokenizer.model_max_length))
 
     @property
     def packs(self) -> bool:
-        """Whether batches run packed. On a GPU the padded view is used: one kernel a layer, not one a length."""
+        """Whether batches run packed. On a GPU the padded view is used: one kernel per layer, not one per length."""
         return self.model.config._attn_implementation == "packed" and self.device.type == "cpu"
 
     def forward(self, tokens: Tokens) -> Tensor:

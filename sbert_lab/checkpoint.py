@@ -36,9 +36,9 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             facts = dict(json.loads((file.metadata() or {})["facts"]))
             groups: dict[str, dict[str, Tensor]] = {}
-            for key in file.keys():  # noqa: SIM118  safe_open is no mapping
+            for key in file.keys():  # noqa: SIM118  safe_open is not a mapping
                 group, name = key.split("/", 1)
                 groups.setdefault(group, {})[name] = file.get_tensor(key).clone()  # a copy, not a view of the file
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is no checkpoint of this course ({error}): delete it to start anew") from None
+        raise ValueError(f"{path} is not a checkpoint of this course ({error}): delete it to start anew") from None
     return groups, facts

@@ -9,7 +9,9 @@ import gzip
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -42,12 +44,12 @@ class Row:
         if isinstance(self.label, bool) or not isinstance(self.label, Real):
             raise TypeError(f"the label of a Row is a number or None, not {self.label!r:.60}")
         if not abs(self.label) < 1e38:  # NaN fails too
-            raise ValueError(f"the label of {self.texts!r:.60} is {self.label}: it must be a finite number")
+            raise ValueError(f"the label of {self.texts!r:.60} is {self.label}: it must be a finite number below 1e38")
         object.__setattr__(self, "label", (int if isinstance(self.label, Integral) else float)(self.label))
 
 
 def check_rows(rows: Sequence[Row]) -> None:
-    """Raise ValueError naming the first row that differs from row 0 in its number of texts or in having a label."""
+    """Raise TypeError for what is not a list of rows, ValueError for a row unlike row 0 in its texts or its label."""
     if isinstance(rows, (str, Mapping)) or not (hasattr(rows, "__len__") and hasattr(rows, "__getitem__")):
         raise TypeError(f"rows is a {type(rows).__name__}: give a list of Row(texts, label)")
     if len(rows) == 0:
@@ -64,7 +66,7 @@ def check_rows(rows: Sequence[Row]) -> None:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a public set is found; its columns, two texts and a label, have the same names in the files and there."""
+    """Where a public set is found; its columns, two texts and a label, are named alike in the files and on the Hub."""
 
     columns: tuple[str, str, str]
     files: dict[str, tuple[str, ...]]  # split -> files below SBERT_LAB_DATA
@@ -74,27 +76,33 @@ class _Source:
     from_hub: Callable[[Any], float | int]
 
 
-def _grade(field: Any) -> float:
+def _grade(field: Any, highest: float) -> float:
     grade = float(field)
-    if not 0 <= grade <= 5:
-        raise ValueError("a grade is a number from 0 to 5")
-    return grade / 5
+    if not 0 <= grade <= highest:
+        raise ValueError(f"the grade {field!r} is not from 0 to {highest}")
+    return grade / highest
 
 
 def _relation(field: Any) -> int:
     if field not in NLI_LABELS:
-        raise ValueError(f"a label is one of {', '.join(NLI_LABELS)}")
+        raise ValueError(f"the label {field!r:.40} is not one of {', '.join(NLI_LABELS)}")
     return NLI_LABELS.index(field)
+
+
+def _relation_number(field: Any) -> int:
+    if field not in range(len(NLI_LABELS)):
+        raise ValueError(f"the label {field!r:.40} is not one of 0, 1, 2")
+    return int(field)
 
 
 _STS = {
     "stsb": _Source(
         columns=("sentence1", "sentence2", "score"),
         files={split: (f"stsb/sts-{split}.tsv",) for split in ("train", "dev", "test")},
-        from_file=_grade,
+        from_file=partial(_grade, highest=5),
         hub=("sentence-transformers/stsb",),
         hub_splits={"train": "train", "dev": "validation", "test": "test"},
-        from_hub=lambda score: _grade(5 * score),  # divided by 5 there already
+        from_hub=partial(_grade, highest=1),  # divided by 5 there already
     )
 }
 _NLI = {
@@ -108,7 +116,7 @@ _NLI = {
         from_file=_relation,
         hub=("sentence-transformers/all-nli", "pair-class"),
         hub_splits={"train": "train", "dev": "dev", "test": "test"},
-        from_hub=lambda label: _relation(dict(enumerate(NLI_LABELS)).get(label)),
+        from_hub=_relation_number,
     )
 }
 
@@ -145,13 +153,24 @@ def _parse(
 ) -> Iterator[Row]:
     """Rows from records and where each stands; ValueError and TypeError name the place."""
     for place, record in records:
-        try:
-            first, second, value = (record[column] for column in columns)
-            yield Row((first, second), label(value))
-        except KeyError as error:
-            raise ValueError(f"{place}: there is no column {error}, only {', '.join(record)}") from None
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{place}, {columns[2]}: {record[columns[2]]!r:.40}: {error}") from None
+        for column in columns:
+            if column not in record:
+                raise ValueError(f"{place}: there is no column {column!r}, only {', '.join(record)}")
+        first, second, field = (record[column] for column in columns)
+        with _named(f"{place}, column {columns[2]}"):
+            value = label(field)
+        with _named(place):
+            row = Row((first, second), value)
+        yield row
+
+
+@contextmanager
+def _named(place: str) -> Iterator[None]:
+    """Errors inside begin with `place`."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{place}: {error}") from None
 
 
 def _file_records(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
@@ -159,22 +178,21 @@ def _file_records(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: SBERT_LAB_DATA must name the folder that holds it")
     header: list[str] = []
-    place = str(path)
+    number = 0
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                place = f"{path}, line {number}"
                 fields = line.decode("utf-8-sig").rstrip("\r\n").split("\t")
                 header = header or fields
                 if len(fields) != len(header):
-                    raise ValueError(f"{place}: {len(fields)} fields, but the header has {len(header)}")
+                    raise ValueError(f"{path}, line {number}: {len(fields)} fields, but the header has {len(header)}")
                 if number > 1:
-                    yield place, dict(zip(header, fields, strict=True))
+                    yield f"{path}, line {number}", dict(zip(header, fields, strict=True))
     except UnicodeDecodeError as error:
-        raise ValueError(f"{place}: not UTF-8 ({error.reason})") from None
+        raise ValueError(f"{path}, line {number}: not UTF-8 ({error.reason})") from None
     except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-    if place == str(path) or place.endswith(", line 1"):
+        raise ValueError(f"{path} cannot be read: {error}") from None
+    if number < 2:
         raise ValueError(f"{path} has no rows")
 
 

@@ -7,15 +7,16 @@ file format (`storage`) and no loss (`losses`): the loop calls `forward` on toke
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set, Sized
 from itertools import islice
+from numbers import Integral
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from sbert_lab.backbone import Backbone
 from sbert_lab.pooling import POOLINGS
+from sbert_lab.similarity import unit
 from sbert_lab.tokens import Tokens, check_text
 
 ACTIVATIONS = {
@@ -26,7 +27,7 @@ ACTIVATIONS = {
     "sigmoid": nn.Sigmoid,
 }
 TEXTS_AT_ONCE = 16_384  # sorted by length among themselves: enough to fill batches, little to hold
-TOKENS_AT_ONCE = 2_000  # larger batches only cost page faults on a CPU
+TOKENS_AT_ONCE = 2_000  # measured best on a CPU, where larger batches cost page faults; a GPU wants more
 
 
 class Dense(nn.Module):
@@ -37,11 +38,11 @@ class Dense(nn.Module):
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation {activation!r} is not one of {', '.join(ACTIVATIONS)}")
         self.linear = nn.Linear(in_features, out_features, bias=bias)
-        self.activation = activation
+        self.activation, self.activate = activation, ACTIVATIONS[activation]()
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(B, in) -> (B, out)."""
-        return ACTIVATIONS[self.activation]()(self.linear(vectors))
+        return self.activate(self.linear(vectors))
 
 
 class Encoder(nn.Module):
@@ -58,8 +59,6 @@ class Encoder(nn.Module):
         super().__init__()
         if not isinstance(pooling, str) or pooling not in POOLINGS:
             raise ValueError(f"pooling {pooling!r} is not one of {', '.join(POOLINGS)}")
-        if max_length is not None and not (isinstance(max_length, int) and 3 <= max_length <= backbone.longest):
-            raise ValueError(f"max_length is {max_length!r}: this model takes 3 to {backbone.longest} tokens")
         if isinstance(dense, nn.Module) or not all(isinstance(layer, Dense) for layer in dense):
             raise TypeError(f"dense is a {type(dense).__name__}: give a list of Dense layers and of nothing else")
         width = backbone.dimension
@@ -69,12 +68,25 @@ class Encoder(nn.Module):
             width = layer.linear.out_features
         self.backbone, self.pooling, self.normalize = backbone, pooling, normalize
         self.dense = nn.ModuleList(dense)
-        self.dimension, self.max_length = width, max_length or backbone.longest
+        self.dimension = width
+        self.max_length = backbone.longest if max_length is None else max_length
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.backbone.device
+
+    @property
+    def max_length(self) -> int:
+        """The most tokens of a text that are read; what is longer is cut. Raises ValueError when set out of range."""
+        return self._max_length
+
+    @max_length.setter
+    def max_length(self, tokens: int) -> None:
+        whole = isinstance(tokens, Integral) and not isinstance(tokens, bool)
+        if not whole or not 3 <= tokens <= self.backbone.longest:  # two are [CLS] and [SEP]
+            raise ValueError(f"max_length is {tokens!r}: this model takes 3 to {self.backbone.longest} tokens")
+        self._max_length = int(tokens)
 
     def tokenize(self, texts: Sequence[str]) -> tuple[Tokens, int]:
         """The texts as tokens, and how many were cut at `max_length`."""
@@ -82,10 +94,11 @@ class Encoder(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tensor:
         """One vector a text, with gradients where they are on: (B, dimension) float32."""
-        vectors = POOLINGS[self.pooling](self.backbone(tokens), tokens.to(self.device))  # (T, D) -> (B, D)
+        tokens = tokens.to(self.device)
+        vectors = POOLINGS[self.pooling](self.backbone(tokens), tokens)  # (T, D) -> (B, D)
         for layer in self.dense:
             vectors = layer(vectors)
-        return F.normalize(vectors, dim=-1) if self.normalize else vectors
+        return unit(vectors) if self.normalize else vectors
 
     def encode(self, texts: str | Iterable[str], tokens_at_once: int = TOKENS_AT_ONCE) -> np.ndarray:
         """The vectors of `texts`, in their order: (D,) for one str, (N, D) for many, float32.
@@ -99,7 +112,7 @@ class Encoder(nn.Module):
         if isinstance(texts, str):
             return self.encode([texts])[0]
         unordered = isinstance(texts, bytes | Mapping | Set) or not isinstance(texts, Iterable)
-        if unordered or getattr(texts, "ndim", 1) != 1:  # a table of columns is none either
+        if unordered or getattr(texts, "ndim", 1) != 1:  # iterating a data frame gives its column names
             raise TypeError(f"encode takes a str or an ordered iterable of str, not a {type(texts).__name__}")
         vectors, cut, count = [np.empty((0, self.dimension), np.float32)], 0, 0
         training = [module for module in self.modules() if module.training]

@@ -1,6 +1,7 @@
 """One call measures an encoder: graded pairs, retrieval, and the shape of its space."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -34,14 +35,14 @@ def retrieval(
     relevant: Mapping[str, Mapping[str, float]],
     k: int = 10,
 ) -> dict[str, float]:
-    """How well the relevant passages come first, 0 to 1, averaged over the queries: nDCG, MRR and recall at `k`.
+    """How well the relevant passages come first, 0 to 1, over the queries `relevant` names: nDCG, MRR, recall at `k`.
 
     `queries` and `passages` are texts by id; `relevant` gives each query's passages and their grades above 0. Raises
-    KeyError for an id that has no text, ValueError for a query without a relevant passage.
+    ValueError for an id that has no text and for a query without a relevant passage.
     """
     _check_judged(queries, passages, relevant)
-    if k < 1:
-        raise ValueError(f"k is {k}: measure at 1 or more")
+    if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
+        raise ValueError(f"k is {k!r}: measure at a whole number of passages, at least one")
     ids = list(passages)
     index = Exact(_encode(encoder, passages.values()))
     _, found = index.search(encoder.encode([queries[query] for query in relevant]), k)  # (Q, k)
@@ -76,11 +77,11 @@ def _check_judged(queries: Mapping, passages: Mapping, relevant: Mapping) -> Non
             raise ValueError(f"{name} is empty: there is nothing to measure")
     for query, grades in relevant.items():
         if query not in queries:
-            raise KeyError(f"relevant names the query {query!r}, which has no text")
+            raise ValueError(f"relevant names the query {query!r}, which has no text")
         if not isinstance(grades, Mapping) or not any(grade > 0 for grade in grades.values()):
             raise ValueError(
                 f"relevant[{query!r}] is {grades!r:.60}: give a dict with a grade above 0, or leave it out"
             )
         for passage in grades:
             if passage not in passages:
-                raise KeyError(f"relevant[{query!r}] names the passage {passage!r}, which has no text")
+                raise ValueError(f"relevant[{query!r}] names the passage {passage!r}, which has no text")

@@ -40,6 +40,8 @@ def cached(
             vectors.append(encoder(chunk).requires_grad_())
     value = loss(_columns(vectors, places, len(columns)), labels)
     value.backward()
+    if not any(weight.requires_grad for weight in encoder.parameters()):
+        return value.detach()  # only the loss's own weights learn
     for chunk, state, vector in zip(chunks, states, vectors, strict=True):
         with torch.random.fork_rng([encoder.device] if encoder.device.type == "cuda" else []):
             _set_random_state(state, encoder.device)

@@ -1,7 +1,7 @@
 """From the vectors of a text's tokens to one vector for the text.
 
-Written once, over ragged tokens: there is no padding here that could leak into a mean. The names are the field's; the
-means and [CLS] are compared in Reimers & Gurevych 2019, section 6 (Table 6).
+Written once, over ragged tokens: there is no padding here that could leak into a mean. The names are the field's; mean,
+max and [CLS] are compared in Reimers & Gurevych 2019, section 6 (Table 6).
 """
 
 from torch import Tensor

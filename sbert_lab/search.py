@@ -15,7 +15,8 @@ SCORES_AT_ONCE = 2**24  # 64 MiB of float32 scores in memory at a time
 class Exact:
     """An index over `vectors` (N, D): cosine by default, or "dot" for inner products.
 
-    >>> scores, indices = Exact(vectors).search(queries, k=10)
+    >>> index = Exact(encoder.encode(sentences))
+    >>> scores, indices = index.search(encoder.encode(queries), k=10)
     """
 
     def __init__(self, vectors: np.ndarray, similarity: str = "cosine") -> None:
@@ -32,7 +33,7 @@ class Exact:
         """The `k` most similar vectors of each query, best first: scores and indices, (Q, min(k, N)) each.
 
         A single query (D,) gives two arrays (min(k, N),). Equal scores come in no particular order. Raises ValueError
-        for k below 1 and for another width, TypeError for what is no array of numbers.
+        for k below 1 and for another width, TypeError for anything but an array of numbers.
         """
         if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
             raise ValueError(f"k is {k!r}: ask for a whole number of neighbours, at least one")
@@ -45,13 +46,13 @@ class Exact:
         step = max(1, SCORES_AT_ONCE // max(1, len(self)))
         for start in range(0, len(rows), step):
             part = slice(start, start + step)
-            scores[part], indices[part] = torch.topk(rows[part] @ self.vectors.T, k)  # of (step, N)
+            scores[part], indices[part] = torch.topk(rows[part] @ self.vectors.T, k)  # of scores (step, N)
         return (scores[0].numpy(), indices[0].numpy()) if single else (scores.numpy(), indices.numpy())
 
     def _prepared(self, vectors: ArrayLike, name: str) -> Tensor:
         try:
             array = torch.tensor(np.asarray(vectors, dtype=np.float32))  # a copy: the index owns its vectors
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RuntimeError):
             raise TypeError(f"{name} are {vectors!r:.60}: give an array of numbers; encode texts first") from None
         if array.ndim != 2:
             raise ValueError(f"{name} have the shape {tuple(array.shape)}: give (N, D)")

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-TEXTS_AT_ONCE = 1024  # a tokenizer's Encoding is a hundred times its ids: hold only so many of them
+ENCODINGS_AT_ONCE = 1024  # a tokenizer's Encoding is a hundred times its ids: hold only so many of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +50,8 @@ class Tokens:
         segments: list[int] = []
         lengths: list[int] = []
         cut = 0
-        for start in range(0, len(texts), TEXTS_AT_ONCE):
-            for encoding in backend.encode_batch_fast(texts[start : start + TEXTS_AT_ONCE]):
+        for start in range(0, len(texts), ENCODINGS_AT_ONCE):
+            for encoding in backend.encode_batch_fast(texts[start : start + ENCODINGS_AT_ONCE]):
                 ids += encoding.ids
                 segments += encoding.type_ids
                 lengths.append(len(encoding.ids))
@@ -136,10 +136,10 @@ class Tokens:
 
 
 def check_text(text: object, name: str) -> None:
-    """Raise TypeError if `text`, called `name` in the message, is no str; ValueError if it is no valid Unicode."""
+    """Raise TypeError if `text`, called `name` in the message, is not a str; ValueError if it is not valid Unicode."""
     if not isinstance(text, str):
         raise TypeError(f"{name} is {text!r:.60} ({type(text).__name__}): a text must be a str")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{name} holds half of a surrogate pair, {text!r:.60}: it is no valid Unicode text") from None
+        raise ValueError(f"{name} holds half of a surrogate pair, {text!r:.60}: it is not valid Unicode text") from None

@@ -1,8 +1,10 @@
 """The training loop: rows, a loss and a plan in; a trained encoder and its history out.
 
-A step is a function of the plan's seed, the step's number and the process's rank alone: the order of the rows and the
-dropout of a step need no stored random state, so a run that was killed goes on from its checkpoint to the same weights,
-bit for bit on a CPU. Under `torchrun` every process calls `train`; the global batch is drawn first, then cut by rank.
+The order of the rows and the dropout of a step follow from the plan's seed, the step's number and the process's rank
+alone (torch's global seed is set from them). No random state needs storing, so a run that was killed goes on from its
+checkpoint to the same weights, bit for bit on a CPU. What a loss draws when it is made, such as a head, is the
+caller's: seed torch before. Under `torchrun` every process calls `train`; the global batch is drawn first, then cut by
+rank.
 """
 
 import json
@@ -11,7 +13,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
+from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +23,7 @@ from tqdm.auto import tqdm
 
 from sbert_lab import checkpoint, distributed
 from sbert_lab.data import Row, check_rows
-from sbert_lab.encoder import Encoder
+from sbert_lab.encoder import TOKENS_AT_ONCE, Encoder
 from sbert_lab.gradients import plain
 from sbert_lab.losses import Loss
 from sbert_lab.tokens import Tokens
@@ -27,9 +31,10 @@ from sbert_lab.tokens import Tokens
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train; the defaults are those of Reimers & Gurevych 2019, section 3.1, with a batch of 32 for 16.
+    """How to train. Raises ValueError for an impossible value.
 
-    Steps are optimizer steps. Raises ValueError for an impossible value.
+    Learning rate, warm-up and the single epoch are those of Reimers & Gurevych 2019, section 3.1 (with batches of 16);
+    weight decay and clipping those of the authors' published code. Steps are optimizer steps.
     """
 
     epochs: int = 1
@@ -40,39 +45,40 @@ class Plan:
     weight_decay: float = 0.01  # of matrices; biases and norms have none
     max_grad_norm: float = 1.0
     seed: int = 0
-    tokens_at_once: int = 2_000  # a chunk of the forward pass
+    tokens_at_once: int = TOKENS_AT_ONCE  # in one forward pass; with gradients.cached, also in memory at a time
     evaluate_every: int | None = None  # steps; None: once an epoch
     checkpoint_every: int | None = None  # steps; None: once an epoch
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "tokens_at_once", "evaluate_every", "checkpoint_every"):
-            self._check(name, whole=True, good=lambda value: value >= 1, rule="a whole number from 1")
-        self._check("seed", whole=True, good=lambda value: 0 <= value < 2**32, rule="a whole number from 0")
+            self._check(name, Integral, "a whole number from 1", lambda value: value >= 1)
         for name in ("learning_rate", "head_learning_rate", "max_grad_norm"):
-            self._check(name, whole=False, good=lambda value: 0 < value < math.inf, rule="a number above 0")
-        self._check("warmup", whole=False, good=lambda value: 0 <= value < 1, rule="a share from 0 to below 1")
-        self._check("weight_decay", whole=False, good=lambda value: 0 <= value < math.inf, rule="a number from 0")
+            self._check(name, Real, "a number above 0", lambda value: 0 < value < math.inf)
+        self._check("seed", Integral, "a whole number from 0 to 2^32 - 1", lambda value: 0 <= value < 2**32)
+        self._check("warmup", Real, "a share from 0 to below 1", lambda value: 0 <= value < 1)
+        self._check("weight_decay", Real, "a number from 0", lambda value: 0 <= value < math.inf)
 
-    def _check(self, name: str, *, whole: bool, good: Callable[[float], bool], rule: str) -> None:
-        value = getattr(self, name)
-        if value is None and Plan.__dataclass_fields__[name].default is None:
+    def _check(self, name: str, kind: Any, rule: str, holds: Callable[[Any], bool]) -> None:
+        value: Any = getattr(self, name)
+        if value is None and name in ("head_learning_rate", "evaluate_every", "checkpoint_every"):
             return
-        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not good(value):
+        if isinstance(value, bool) or not isinstance(value, kind) or not holds(value):
             raise ValueError(f"Plan({name}={value!r}): it must be {rule}")
+        object.__setattr__(self, name, int(value) if kind is Integral else float(value))  # of numpy's numbers too
 
 
 @dataclass
 class History:
     """What happened: the loss of every step, the (step, dev score) pairs, texts cut, rows left out, seconds."""
 
-    losses: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list, repr=False)
     scores: list[tuple[int, float]] = field(default_factory=list)
     cut: int = 0
     left_out: int = 0
     seconds: float = 0.0
 
 
-Fill = Callable[[Encoder, Loss, Sequence[Tokens], Tensor | None, int], Tensor]
+FillGradients = Callable[[Encoder, Loss, Sequence[Tokens], Tensor | None, int], Tensor]
 Dev = Callable[[Encoder], float]
 
 
@@ -84,30 +90,34 @@ def train(
     *,
     dev: Dev | None = None,
     folder: str | Path | None = None,
-    gradients: Fill = plain,
+    gradients: FillGradients = plain,
 ) -> History:
-    """Train `encoder` in place on `rows`; with `dev`, end with the weights it scored highest.
+    """Train `encoder` in place on `rows`; with `dev`, finish with the weights that scored highest.
 
-    `dev(encoder)` returns a number, more is better. `folder` keeps a checkpoint, and a run found there is continued.
-    `gradients` is one of the functions of `sbert_lab.gradients`. Raises ValueError or TypeError before the first step
-    where rows, loss and plan do not fit, and FloatingPointError at the step whose loss or gradient is not finite.
+    `dev(encoder)` returns a number, more is better; the score before the first step is the one to beat, and if no later
+    one does, the encoder ends as it was. `folder` keeps a checkpoint, and a run found there is continued. `gradients`
+    is a function of `sbert_lab.gradients`: `cached` for batches that do not fit in memory. Raises ValueError or
+    TypeError before the first step where rows, loss and plan do not fit, and FloatingPointError at the step whose loss
+    or gradient is not finite.
 
-    >>> train(encoder, rows, InBatchNegatives(), Plan(epochs=2), dev=lambda e: sts(e, dev_rows)["spearman"])
+    >>> dev = lambda encoder: evaluation.sts(encoder, dev_rows)["spearman"]
+    >>> history = train(encoder, rows, losses.InBatchNegatives(), Plan(epochs=2), dev=dev)
     """
-    _check(rows, loss)
-    run = _Run(encoder, loss.to(encoder.device), plan)
+    distributed.start()
+    _check(encoder, rows, loss, plan)
+    run = _Run(encoder, rows, loss.to(encoder.device), plan)
     path = Path(folder) / "checkpoint.safetensors" if folder is not None else None
-    facts = {"plan": asdict(plan), "rows": _fingerprint(rows), "loss": str(loss)} if path else {}
+    facts = run.facts() if path else {}
     if path and path.exists():
         run.restore(path, facts)
-    batches = _Batches(len(rows), plan)
-    run.history.left_out = batches.left_out
+    batches = run.batches
     try:
+        if dev and not run.step:
+            run.evaluate(dev)
         with tqdm(total=batches.steps, initial=run.step, desc="train", disable=distributed.rank() > 0) as bar:
             for epoch, batch in batches.since(run.step):
                 started = time.perf_counter()
-                value = run.take_step([rows[index] for index in batch], batch, gradients, batches.steps)
-                bar.set_postfix(epoch=epoch, loss=f"{value:.4f}", refresh=False)
+                bar.set_postfix(epoch=epoch, loss=f"{run.take_step(batch, gradients):.4f}", refresh=False)
                 bar.update()
                 last = run.step == batches.steps
                 if dev and (last or run.step % (plan.evaluate_every or batches.an_epoch) == 0):
@@ -115,7 +125,7 @@ def train(
                 run.history.seconds += time.perf_counter() - started
                 if path and (last or run.step % (plan.checkpoint_every or batches.an_epoch) == 0):
                     run.save(path, facts)
-        run.use_best()
+        run.put(run.best)
     finally:
         run.rest()
     return run.history
@@ -124,8 +134,10 @@ def train(
 class _Run:
     """The state of a run: the weights that learn, the optimizer, the best weights so far, the history."""
 
-    def __init__(self, encoder: Encoder, loss: Loss, plan: Plan) -> None:
-        self.encoder, self.loss, self.plan, self.history = encoder, loss, plan, History()
+    def __init__(self, encoder: Encoder, rows: Sequence[Row], loss: Loss, plan: Plan) -> None:
+        self.encoder, self.rows, self.loss, self.plan = encoder, rows, loss, plan
+        self.batches = _Batches(len(rows), plan)
+        self.history = History(left_out=self.batches.left_out)
         modules = {"encoder": encoder, "loss": loss}
         self.weights = {
             f"{part}.{name}": weight
@@ -144,44 +156,52 @@ class _Run:
         """The number of steps taken."""
         return len(self.history.losses)
 
-    def take_step(self, rows: Sequence[Row], numbers: Sequence[int], gradients: Fill, steps: int) -> float:
-        """One optimizer step on this process's rows: its loss, averaged over the processes."""
+    def take_step(self, batch: Sequence[int], gradients: FillGradients) -> float:
+        """One optimizer step on this process's rows, by number: its loss, averaged over the processes."""
         self.encoder.train()
         self.loss.train()
         torch.manual_seed((self.plan.seed * 1_000_003 + self.step) * distributed.world_size() + distributed.rank())
-        columns, labels = self._batch(rows)
+        columns, labels = self._tokenize([self.rows[number] for number in batch])
         value = gradients(self.encoder, self.loss, columns, labels, self.plan.tokens_at_once)
         distributed.average_gradients(self.weights.values())
         norm = torch.nn.utils.clip_grad_norm_(self.weights.values(), self.plan.max_grad_norm)
         if not math.isfinite(norm + value):
-            named = ", ".join(map(str, numbers[:8])) + (", …" if len(numbers) > 8 else "")
+            named = ", ".join(map(str, batch[:8])) + (", …" if len(batch) > 8 else "")
             raise FloatingPointError(
                 f"step {self.step} on rows {named}: the loss is {value:.4g} and the gradient's norm {norm:.4g}; "
                 "the weights are those of the step before: try a lower learning_rate, and look at these rows"
             )
         for group in self.optimizer.param_groups:
-            group["lr"] = group["highest"] * _rate(self.step, steps, self.plan.warmup)
+            group["lr"] = group["highest"] * _rate(self.step, self.batches.steps, self.plan.warmup)
         self.optimizer.step()
         self.optimizer.zero_grad()
         mean = distributed.gather(value[None]).mean().item()
         self.history.losses.append(mean)
         return mean
 
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint must agree with to be continued."""
+        size = sum(weight.numel() for weight in self.weights.values())
+        rows = _fingerprint(self.rows)
+        return {"plan": asdict(self.plan), "rows": rows, "loss": str(self.loss), "numbers to learn": size}
+
     def evaluate(self, dev: Dev) -> None:
         """Score the encoder; remember its weights if none were better."""
         self.encoder.eval()
         score = dev(self.encoder)
-        if not isinstance(score, (int, float)) or not math.isfinite(score):
+        if not isinstance(score, Real) or not math.isfinite(score):
             raise ValueError(f"dev returned {score!r:.60} at step {self.step}: it must return a finite number")
         # Process 0 decides for all: a last digit that differs elsewhere must not split the weights.
-        score = distributed.gather(torch.tensor([score], dtype=torch.float64))[0].item()
+        score = distributed.gather(torch.tensor([float(score)], dtype=torch.float64))[0].item()
         if score > max((earlier for _, earlier in self.history.scores), default=-math.inf):
             self.best = {name: weight.detach().cpu().clone() for name, weight in self.weights.items()}
         self.history.scores.append((self.step, score))
 
-    def use_best(self) -> None:
-        """Put the weights of the best score in place, if any were scored."""
-        self._copy_weights(self.best)
+    @torch.no_grad()
+    def put(self, weights: dict[str, Tensor]) -> None:
+        """Give the weights named in `weights` these values."""
+        for name, value in weights.items():
+            self.weights[name].copy_(value)
 
     def rest(self) -> None:
         """Leave training mode, however the run ended: the encoder is ready to encode."""
@@ -202,16 +222,16 @@ class _Run:
         for name, ours in json.loads(json.dumps(facts)).items():
             if stored.get(name) != ours:
                 raise ValueError(
-                    f"{path} is of another run, its {name} {stored.get(name)!r:.200}, not {ours!r:.200}: "
+                    f"{path} belongs to another run: its {name} is {stored.get(name)!r:.200}, not {ours!r:.200}; "
                     "choose another folder, or delete it to start anew"
                 )
-        self._copy_weights(tensors["weights"])
+        self.put(tensors["weights"])
         for name, weight in self.weights.items():
             for key, moment in tensors.get(f"adam.{name}", {}).items():  # a weight without gradient has no moments
                 self.optimizer.state[weight][key] = moment.to(weight.device)
         self.best = tensors.get("best", {})
         self.history = History(**stored["history"])
-        self.history.scores = [(step, score) for step, score in self.history.scores]
+        self.history.scores = [(step, score) for step, score in self.history.scores]  # JSON knows no tuples
 
     def _groups(self) -> list[dict]:
         """Matrices decay, vectors do not; the loss's own weights may learn at a rate of their own."""
@@ -226,7 +246,7 @@ class _Run:
             groups.setdefault((part, decays), options | {"params": []})["params"].append(weight)
         return list(groups.values())
 
-    def _batch(self, rows: Sequence[Row]) -> tuple[list[Tokens], Tensor | None]:
+    def _tokenize(self, rows: Sequence[Row]) -> tuple[list[Tokens], Tensor | None]:
         """Columns of tokens and the labels (B,), on the CPU: the loss looks at them there, without a wait."""
         columns = []
         for texts in zip(*(row.texts for row in rows), strict=True):
@@ -234,11 +254,6 @@ class _Run:
             columns.append(tokens)
             self.history.cut += cut
         return columns, _labels(rows, self.loss)
-
-    @torch.no_grad()
-    def _copy_weights(self, source: dict[str, Tensor]) -> None:
-        for name, value in source.items():
-            self.weights[name].copy_(value)
 
 
 class _Batches:
@@ -250,14 +265,14 @@ class _Batches:
             raise ValueError(f"batch_size {plan.batch_size} cannot be cut evenly for {world} processes")
         self.plan, self.rows = plan, rows
         self.left_out = rows % world  # in every epoch: what cannot be shared out evenly
-        sizes = torch.arange(rows - self.left_out).split(plan.batch_size)
-        self.sizes = [len(size) for size in sizes]
-        if len(self.sizes) > 1 and self.sizes[-1] == 1:  # one row has no other to be compared with
-            self.sizes[-2:] = [plan.batch_size + 1]
+        shared, size = rows - self.left_out, plan.batch_size
+        if not shared:
+            raise ValueError(f"{rows} rows cannot be shared out among {world} processes")
+        self.sizes = [size] * (shared // size) + [shared % size] * (shared % size > 0)
+        if shared > size > 1 and self.sizes[-1] == 1:  # a row by itself has no other to be compared with
+            self.sizes[-2:] = [size + 1]
         self.an_epoch = len(self.sizes)
         self.steps = self.an_epoch * plan.epochs
-        if not self.an_epoch:
-            raise ValueError(f"{rows} rows cannot be shared out among {world} processes")
 
     def since(self, step: int) -> Iterator[tuple[int, list[int]]]:
         """The epoch and this process's rows of every step from `step` on."""
@@ -274,8 +289,10 @@ def _rate(step: int, steps: int, warmup: float) -> float:
     return (step + 1) / (warm + 1) if step < warm else (steps - step) / (steps - warm)
 
 
-def _check(rows: Sequence[Row], loss: Loss) -> None:
-    """Hold every row against the loss before the first step."""
+def _check(encoder: Encoder, rows: Sequence[Row], loss: Loss, plan: Plan) -> None:
+    """Check every row against the loss before the first step."""
+    if not isinstance(encoder, Encoder) or not isinstance(plan, Plan):
+        raise TypeError(f"train takes an Encoder and a Plan, not {type(encoder).__name__} and {type(plan).__name__}")
     if not isinstance(loss, Loss):
         raise TypeError(f"loss is {loss!r:.60}: give one of sbert_lab.losses, or a class derived from losses.Loss")
     check_rows(rows)

@@ -211,7 +211,7 @@ def test_a_bad_file_is_named_and_nothing_in_it_runs(tmp_path, write):
     path = tmp_path / "run.safetensors"
     write(path)
     before = path.read_bytes()
-    with pytest.raises(ValueError, match="is no checkpoint of this course") as caught:
+    with pytest.raises(ValueError, match="is not a checkpoint of this course") as caught:
         checkpoint.load(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["run.safetensors"]

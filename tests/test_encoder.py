@@ -342,3 +342,26 @@ def test_a_long_wrong_thing_is_quoted_in_short() -> None:
     with pytest.raises(TypeError) as caught:
         tiny_encoder().encode([["a word"] * 1000])
     assert len(str(caught.value)) < 150
+
+
+# Settings changed after the making
+
+
+def test_max_length_can_be_set_and_is_checked() -> None:
+    encoder = tiny_encoder()
+    encoder.max_length = 4
+    assert encoder.tokenize(["the old red house"])[0].lengths.tolist() == [4]
+    for bad in (2, encoder.backbone.longest + 1, 12.5, True, None):
+        with pytest.raises(ValueError, match=f"max_length is {bad}: this model takes 3 to 64 tokens"):
+            encoder.max_length = bad
+    assert encoder.max_length == 4
+
+
+def test_a_zero_vector_made_unit_stays_zero_and_passes_no_gradient_back() -> None:
+    """A dense layer with relu can give one; dividing by a tiny length would give gradients of 1e12."""
+    dense = Dense(32, 4, "relu")
+    torch.nn.init.constant_(dense.linear.bias, -1e6)
+    encoder = tiny_encoder(dense=[dense], normalize=True)
+    vectors = encoder(encoder.tokenize(["a cat"])[0])
+    vectors.sum().backward()
+    assert vectors.abs().max() == 0 and dense.linear.weight.grad.abs().max() == 0

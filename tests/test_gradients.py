@@ -133,3 +133,13 @@ def test_cached_holds_the_activations_of_one_chunk_only() -> None:
 
     assert most_kept(gradients.plain, 16) > 3 * most_kept(gradients.plain, 4)
     assert most_kept(gradients.cached, 16) == most_kept(gradients.cached, 4)
+
+
+def test_cached_trains_a_head_on_a_frozen_encoder_as_plain_does() -> None:
+    encoder, loss = tiny_encoder().requires_grad_(False), SoftmaxClassification(32, 3)
+    batch = columns(encoder, 2)
+    expected = filled(encoder, loss, gradients.plain, batch, CLASSES, 12)[1]
+    found = filled(encoder, loss, gradients.cached, batch, CLASSES, 12)[1]
+    assert found.keys() == {"loss.head.weight", "loss.head.bias"} == expected.keys()
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name])

@@ -71,7 +71,7 @@ def test_settings_saved_in_a_tokenizer_do_not_leak_in() -> None:
 
 def test_blocks_of_texts_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, cut = Tokens.from_texts(tiny_tokenizer(), TEXTS * 3, 6)
-    monkeypatch.setattr(tokens_file, "TEXTS_AT_ONCE", 4)
+    monkeypatch.setattr(tokens_file, "ENCODINGS_AT_ONCE", 4)
     parts, cut_in_parts = Tokens.from_texts(tiny_tokenizer(), TEXTS * 3, 6)
     assert torch.equal(whole.ids, parts.ids) and torch.equal(whole.lengths, parts.lengths)
     assert cut == cut_in_parts > 0

@@ -7,12 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny import tiny_encoder, tiny_model, tiny_tokenizer
 from torch import nn
 
-from sbert_lab import gradients
+from sbert_lab import distributed, gradients
 from sbert_lab.backbone import Backbone
 from sbert_lab.data import Row
 from sbert_lab.encoder import Encoder
@@ -141,7 +142,7 @@ def test_the_learning_rate_rises_then_falls_and_is_never_zero() -> None:
 
 def test_the_best_on_dev_is_kept() -> None:
     """dev prefers step 2 of 3: its weights come back, though training went on."""
-    encoder, kept, scores = tiny_encoder(), {}, iter([0.1, 0.9, 0.3])
+    encoder, kept, scores = tiny_encoder(), {}, iter([0.0, 0.1, np.float32(0.75), 0.3])
 
     def dev(encoder: Encoder) -> float:
         assert not encoder.training
@@ -150,8 +151,15 @@ def test_the_best_on_dev_is_kept() -> None:
         return score
 
     history = train(encoder, PAIRS, InBatchNegatives(), dataclasses.replace(FAST, evaluate_every=1), dev=dev)
-    assert history.scores == [(1, 0.1), (2, 0.9), (3, 0.3)]
-    assert same(weights(encoder), kept[0.9]) and not same(kept[0.9], kept[0.3])
+    assert history.scores == [(0, 0.0), (1, 0.1), (2, 0.75), (3, 0.3)]
+    assert same(weights(encoder), kept[0.75]) and not same(kept[0.75], kept[0.3])
+
+
+def test_training_that_only_harms_is_undone() -> None:
+    encoder, scores = tiny_encoder(), iter([0.9, 0.2])
+    before = weights(encoder)
+    history = train(encoder, PAIRS, InBatchNegatives(), FAST, dev=lambda encoder: next(scores))
+    assert history.scores == [(0, 0.9), (3, 0.2)] and same(before, weights(encoder))
 
 
 def test_a_seed_decides_everything() -> None:
@@ -177,10 +185,11 @@ def resumable(folder: Path | None, fill=gradients.plain) -> tuple[dict, dict, li
     start = weights(encoder)
 
     def nearness(encoder: Encoder) -> float:
-        return -sum((weight - start[name]).abs().sum().item() for name, weight in weights(encoder).items())
+        moved = sum((weight - start[name]).abs().sum().item() for name, weight in weights(encoder).items())
+        return -moved or -1e9  # at the start nothing has moved: the worst
 
     history = train(encoder, LABELLED, loss, RESUMED, dev=nearness, folder=folder, gradients=fill)
-    assert max(history.scores, key=lambda pair: pair[1])[0] == 2
+    assert max(history.scores, key=lambda pair: pair[1])[0] == 2  # a later best would hide a lost one
     return weights(encoder), weights(loss), history.losses, history.scores
 
 
@@ -263,7 +272,7 @@ def test_another_runs_checkpoint_is_refused_and_left_alone(tmp_path: Path, chang
     before, encoder = file.read_bytes(), tiny_encoder()
     start = weights(encoder)
     given = {"rows": LABELLED, "loss": SoftmaxClassification(32, 3), "plan": RESUMED} | change
-    with pytest.raises(ValueError, match=f"of another run, its {name}.*choose another folder"):
+    with pytest.raises(ValueError, match=f"belongs to another run: its {name} is .*choose another folder"):
         train(encoder, **given, folder=tmp_path)
     assert file.read_bytes() == before and same(start, weights(encoder))
 
@@ -325,6 +334,10 @@ BAD = {
     "too many columns": (lambda: train(tiny_encoder(), PAIRS, Eats()), ValueError, "2 column"),
     "the wrong width": (lambda: train(tiny_encoder(), LABELLED, SoftmaxClassification(16, 3)), ValueError, "16"),
     "a function for a loss": (lambda: train(tiny_encoder(), PAIRS, torch.nn.MSELoss()), TypeError, "losses.Loss"),
+    "a name for an encoder": (lambda: train("MiniLM", PAIRS, InBatchNegatives()), TypeError, "str and Plan"),
+    "a number for a plan": (
+        lambda: train(tiny_encoder(), PAIRS, InBatchNegatives(), 3), TypeError, "not Encoder and int"
+    ),
     "nothing to learn": (lambda: train(frozen(), PAIRS, InBatchNegatives()), ValueError, "frozen"),
     "dev returns a dict": (
         lambda: train(tiny_encoder(), PAIRS, InBatchNegatives(), dev=lambda e: {"spearman": 1.0}),
@@ -352,7 +365,25 @@ def test_bad_input_is_named(case: str) -> None:
         call()
 
 
+def test_rows_that_cannot_be_shared_out_are_refused(monkeypatch) -> None:
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    with pytest.raises(ValueError, match="1 rows cannot be shared out among 2 processes"):
+        train(tiny_encoder(), PAIRS[:1], InBatchNegatives())
+
+
+def test_a_plan_of_one_row_a_batch_is_kept_to() -> None:
+    seen = []
+
+    def spy(encoder, loss, columns, labels, tokens_at_once):
+        seen.append(len(columns[0]))
+        return gradients.plain(encoder, loss, columns, labels, tokens_at_once)
+
+    train(tiny_encoder(), GRADED[:5], CosineRegression(), Plan(batch_size=1), gradients=spy)
+    assert seen == [1] * 5
+
+
 def test_plan_is_small_and_frozen() -> None:
+    assert Plan(batch_size=np.int64(8), learning_rate=np.float32(0.5)) == Plan(batch_size=8, learning_rate=0.5)
     assert len(dataclasses.fields(Plan)) <= 14
     with pytest.raises(dataclasses.FrozenInstanceError):
         Plan().epochs = 2
