@@ -3,7 +3,6 @@
 The check that opens the course, and what `course.py doctor` prints. It downloads nothing and asks no other machine.
 """
 
-import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -36,25 +35,28 @@ class Finding:
 
 
 def examine(model: str = "all-MiniLM-L6-v2", data: Path = DATA) -> list[Finding]:
-    """Every check of this file; none is stopped by another's failure."""
-    python, old = platform.python_version(), sys.version_info < (3, 11)
-    unfit = "; ".join(_unfit(requires("sbert-lab") or []))
+    """Every check of this file, in order; no missing package and no damaged file stops the next."""
+    unfit = "; ".join(_unfit("sbert-lab"))
     missing = [name for name in ("sentences.tsv", "queries.tsv") if not (data / "tour" / name).is_file()]
     free = psutil.virtual_memory().available / 1e9
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     return [
-        Finding("Python", python, f"install Python 3.11 or newer, then {AGAIN}" if old else ""),
-        Finding("packages", unfit or f"all there, PyTorch {version('torch')}", AGAIN if unfit else ""),
+        Finding("Python", platform.python_version()),
+        Finding("packages", unfit or f"all there, PyTorch {torch.__version__}", AGAIN if unfit else ""),
         _model(model),
         Finding("data", f"{', '.join(missing) or 'nothing'} missing", "fetch the whole repository" if missing else ""),
         Finding("memory", f"{free:.1f} GB free", "close other programs" if free < LEAST_MEMORY else ""),
-        Finding("device", gpu or f"CPU, {torch.get_num_threads()} threads: all that this lesson needs"),
-        Finding("network", "not needed" + (" (and switched off)" if os.environ.get("HF_HUB_OFFLINE") else "")),
+        Finding("device", gpu or f"CPU, {torch.get_num_threads()} threads: all that the course needs"),
     ]
 
 
-def _unfit(requirements: list[str]) -> Iterator[str]:
-    """Those that are missing, or of a version outside the range that the course was made for."""
+def _unfit(package: str) -> Iterator[str]:
+    """What `package` requires and is missing, or of a version outside the range that the course was made for."""
+    try:
+        requirements = requires(package) or []
+    except PackageNotFoundError:
+        yield f"{package} is not installed"
+        return
     for requirement in map(Requirement, requirements):
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue  # belongs to an extra, such as the tests
@@ -70,7 +72,7 @@ def _unfit(requirements: list[str]) -> Iterator[str]:
 def _model(name: str) -> Finding:
     try:
         folder = carried(name)
-    except (ImportError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         return Finding("model", str(error), f"delete the folder .venv, {AGAIN}")
     if folder is None:
         return Finding("model", f"{name} does not come with the course", "check the spelling")
