@@ -44,7 +44,7 @@ def _check_replaceable(folder: Path, mark: str, known: re.Pattern[str]) -> None:
     for name in names:
         if not known.fullmatch(name):
             raise FileExistsError(
-                f"{folder} holds {name}, which is no part of a saved model: move it or save elsewhere"
+                f"{folder} holds {name}, which is not part of a saved model: move it or save elsewhere"
             )
 
 

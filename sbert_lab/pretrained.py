@@ -19,7 +19,8 @@ from transformers.utils import logging
 
 from sbert_lab.backbone import Backbone
 
-ENCODER_HALVES = {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel"}  # encoder-decoders whose encoder stands alone
+# Encoder-decoders whose encoder stands alone.
+ENCODER_HALVES = {"t5": transformers.T5EncoderModel, "mt5": transformers.MT5EncoderModel}
 TOKENIZER_FILES = (("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"))
 
 # What a config may say beside the plain encoder, and the only values that keep it one.
@@ -42,11 +43,11 @@ def load_backbone(folder: Path, root: Path, precision: torch.dtype = torch.float
     with quiet():
         model = _model(folder, config)
         tokenizer = _tokenizer(folder)
-    rows = config.vocab_size  # as many as the weights have, or _model had refused
+    vectors = config.vocab_size  # as many as the weights have, or _model had refused
     largest = max(tokenizer.get_vocab().values())
-    if largest >= rows:
+    if largest >= vectors:
         raise ValueError(
-            f"{folder}: the tokenizer has ids up to {largest}, the model only {rows} token vectors (vocab_size)"
+            f"{folder}: the tokenizer has ids up to {largest}, the model only {vectors} token vectors (vocab_size)"
         )
     return Backbone(model, tokenizer, precision)
 
@@ -58,7 +59,7 @@ def read_json(path: Path, kind: type = dict) -> Any:
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing") from None
     except UnicodeDecodeError:
-        raise ValueError(f"{path} is not UTF-8 text, so no JSON") from None
+        raise ValueError(f"{path} is not UTF-8 text, so it cannot be JSON") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not valid JSON: {error.msg} in line {error.lineno}") from None
     if not isinstance(content, kind):
@@ -67,7 +68,7 @@ def read_json(path: Path, kind: type = dict) -> Any:
 
 
 def inside(root: Path, path: Path) -> Path:
-    """`path` itself, after a look that it and the files in it lie in `root`; ValueError where one leads out.
+    """`path` itself, after checking that it, and every file in it, lies in `root`; ValueError where one leads out.
 
     In the Hub's cache a snapshot's files are links to the blobs of the same model: these count as inside.
     """
@@ -138,8 +139,7 @@ def _check_weight_files(folder: Path, root: Path) -> None:
 
 
 def _model(folder: Path, config: Any) -> PreTrainedModel:
-    half = ENCODER_HALVES.get(config.model_type)
-    kind = getattr(transformers, half) if half else AutoModel
+    kind: Any = ENCODER_HALVES.get(config.model_type, AutoModel)
     try:
         model, report = kind.from_pretrained(
             folder,
@@ -158,7 +158,7 @@ def _model(folder: Path, config: Any) -> PreTrainedModel:
 
 
 def _check_report(folder: Path, model: PreTrainedModel, report: dict[str, Any]) -> None:
-    """Refuse weights at odds with the config. A pooler (unused here) may lack, heads of other tasks may be over."""
+    """Refuse weights at odds with the config; a pooler (unused here) may be missing, other heads left over."""
     parts = {name for name, _ in model.named_children()} - {"pooler"}
     found = {
         "has no weights for": [key for key in report["missing_keys"] if not key.startswith("pooler")],
@@ -198,4 +198,4 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 def _line(error: Exception) -> str:
     """The first line of an error: what transformers adds below it is advice for other situations."""
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
