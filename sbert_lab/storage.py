@@ -8,9 +8,9 @@ compute exactly; `save` writes the classic form, which all of them open. The tra
 import json
 import re
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -24,20 +24,12 @@ TYPE = re.compile(
     r"sentence_transformers\.(?:models|base\.modules|sentence_transformer\.modules)\.(?:\w+\.)?"
     r"(Transformer|Pooling|Dense|Normalize)"
 )
-POOLING_FLAGS = {
-    "cls": "pooling_mode_cls_token",
-    "max": "pooling_mode_max_tokens",
-    "mean": "pooling_mode_mean_tokens",
-    "mean_sqrt_len_tokens": "pooling_mode_mean_sqrt_len_tokens",
-    "weightedmean": "pooling_mode_weightedmean_tokens",
-    "lasttoken": "pooling_mode_lasttoken",
-}
-POOLING_NAMES = {
-    "cls": "cls",
-    "max": "max",
-    "mean": "mean",
-    "mean_sqrt_len": "mean_sqrt_len_tokens",
-    "last": "lasttoken",
+POOLINGS_ON_DISK = {  # our name: the pooling_mode of new folders, the flag of classic ones
+    "cls": ("cls", "pooling_mode_cls_token"),
+    "max": ("max", "pooling_mode_max_tokens"),
+    "mean": ("mean", "pooling_mode_mean_tokens"),
+    "mean_sqrt_len": ("mean_sqrt_len_tokens", "pooling_mode_mean_sqrt_len_tokens"),
+    "last": ("lasttoken", "pooling_mode_lasttoken"),
 }
 SAVED = re.compile(  # what a saved model's folder holds; anything else there is somebody's, and stays
     r"modules\.json|(generation_)?config\.json|config_sentence_transformers\.json|sentence_[\w-]+_config\.json"
@@ -61,6 +53,7 @@ NEUTRAL_TRANSFORMER = {
     for of in ("model", "tokenizer", "processor", "processing", "config")
     for name in ("args", "kwargs")
 }
+NEUTRAL_POOLING = {"include_prompt": (True,), "pooling_mode_weightedmean_tokens": (False,)}
 NEUTRAL_VECTORS = {
     "module_input_name": ("sentence_embedding",),
     "module_output_name": ("sentence_embedding", None),
@@ -73,24 +66,25 @@ def load(
 ) -> Encoder:
     """The encoder in a folder, or the one carried with the course under this name, or the one on the Hub.
 
-    A transformers folder without modules.json becomes an encoder with mean pooling. `device` is a GPU where there is
-    one and the CPU elsewhere; Apple's mps only when asked for, as its results are not among those tested here.
-    Raises FileNotFoundError where nothing is found, ValueError for what is damaged, unsafe or not computable here.
+    A transformers folder without modules.json becomes an encoder with mean pooling; for another pooling of any model,
+    `Encoder(load(name).backbone, pooling="cls")`. `device` is a GPU where there is one and the CPU elsewhere; Apple's
+    mps only when asked for, as its results are not among those tested here. Raises FileNotFoundError where nothing is
+    found, ValueError for what is damaged, unsafe or not computable here.
 
     >>> load("all-MiniLM-L6-v2").encode("a cat").shape
     (384,)
     """
-    place = _device(device)
+    device = _device(device)
     encoder = _read(find(name_or_folder).resolve(), precision)
     _check_finite(encoder, str(name_or_folder))
-    return encoder.to(place).eval()
+    return encoder.to(device).eval()
 
 
 def save(encoder: Encoder, folder: str | Path) -> None:
     """Write `encoder` to `folder`, which sentence-transformers opens too; a model saved there before is replaced.
 
     The new folder is complete before the old one goes. Raises FileExistsError where `folder` is a file or holds
-    anything but a saved model, PermissionError where it cannot be written, ValueError for weights that are no numbers.
+    anything but a saved model, PermissionError where it cannot be written, ValueError for weights that are not finite.
     """
     if not isinstance(encoder, Encoder):
         raise TypeError(f"save takes an Encoder, not {type(encoder).__name__}")
@@ -101,20 +95,21 @@ def save(encoder: Encoder, folder: str | Path) -> None:
 
 def _device(device: str | torch.device | None) -> torch.device:
     try:
-        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     except (RuntimeError, TypeError):
         raise ValueError(f"device is {device!r}: give 'cpu', 'cuda' or None") from None
-    if place.type == "cuda" and not torch.cuda.is_available():
+    if chosen.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device is {device!r}, but torch sees no GPU here: give 'cpu' or None")
-    return place
+    return chosen
 
 
 def _read(root: Path, precision: torch.dtype) -> Encoder:
     modules = _modules(inside(root, root))
     backbone = load_backbone(modules[0][1], root, precision)
     limit = _max_length(modules[0][1])
-    if limit is not None:  # as the library does; what the position table lacks is taken off by `longest`
-        backbone.tokenizer.model_max_length = limit
+    if limit is not None:  # may exceed what the tokenizer says, as in the library, but not the position table
+        backbone.tokenizer.model_max_length = max(limit, backbone.tokenizer.model_max_length)
+        limit = min(limit, backbone.longest)
     for kind, folder in modules:
         if kind == "Normalize" and (folder / "config.json").exists():
             _settings(folder / "config.json", (), NEUTRAL_VECTORS)
@@ -123,7 +118,7 @@ def _read(root: Path, precision: torch.dtype) -> Encoder:
         _pooling(modules[1][1], backbone.dimension) if len(modules) > 1 else "mean",
         [_dense(folder) for kind, folder in modules if kind == "Dense"],
         normalize=modules[-1][0] == "Normalize",
-        max_length=backbone.longest,
+        max_length=limit,
     )
 
 
@@ -150,7 +145,7 @@ def _check_model(path: Path) -> None:
     """Refuse what changes every vector of a model: a prompt in front of each text, a cut dimension, another kind."""
     config = read_json(path) if path.exists() else {}
     if config.get("model_type", "SentenceTransformer") != "SentenceTransformer":
-        raise ValueError(f"{path}: model_type = {config['model_type']!r} is no sentence encoder")
+        raise ValueError(f"{path}: model_type = {config['model_type']!r} is not a sentence encoder")
     if config.get("truncate_dim") is not None:
         raise ValueError(f"{path}: truncate_dim = {config['truncate_dim']!r} is not supported")
     prompt = config.get("default_prompt_name")
@@ -173,20 +168,20 @@ def _max_length(folder: Path) -> int | None:
         return None
     length = _settings(path, ("max_seq_length",), NEUTRAL_TRANSFORMER).get("max_seq_length")
     if length is not None and type(length) is not int:
-        raise ValueError(f"{path}: max_seq_length = {length!r} is no whole number")
+        raise ValueError(f"{path}: max_seq_length = {length!r} is not a whole number")
     return length
 
 
 def _pooling(folder: Path, dimension: int) -> str:
     path = folder / "config.json"
     widths = ("embedding_dimension", "word_embedding_dimension")
-    config = _settings(path, (*widths, "pooling_mode", *POOLING_FLAGS.values()), {"include_prompt": (True,)})
-    flagged = [mode for mode, flag in POOLING_FLAGS.items() if config.get(flag)] or ["mean"]
+    known, flags = zip(*POOLINGS_ON_DISK.values(), strict=True)
+    config = _settings(path, (*widths, "pooling_mode", *flags), NEUTRAL_POOLING)
+    flagged = [mode for mode, flag in POOLINGS_ON_DISK.values() if config.get(flag)] or ["mean"]
     modes = config.get("pooling_mode", flagged)
-    modes = [modes] if isinstance(modes, str) else modes
-    names = [name for name, mode in POOLING_NAMES.items() if modes == [mode]]
+    names = [name for name, (mode, _) in POOLINGS_ON_DISK.items() if modes in (mode, [mode])]
     if not names:
-        raise ValueError(f"{path}: pooling {modes!r} is not supported, only one of {[*POOLING_NAMES.values()]}")
+        raise ValueError(f"{path}: pooling {modes!r} is not one of {', '.join(known)}")
     for width in widths:
         if config.get(width, dimension) != dimension:
             raise ValueError(f"{path}: {width} = {config[width]!r}, but the model's tokens have {dimension} numbers")
@@ -224,32 +219,27 @@ def _write(encoder: Encoder, folder: Path) -> None:
     with quiet():
         backbone.model.save_pretrained(folder)
         backbone.tokenizer.save_pretrained(folder)
-    modules = [("Pooling", _pooling_config(encoder))]
-    for layer in encoder.dense:
-        assert isinstance(layer, Dense)
-        modules.append(("Dense", _dense_config(layer)))
-        weights = folder / f"{len(modules)}_Dense" / "model.safetensors"
-        weights.parent.mkdir()
-        save_file(layer.state_dict(), weights)
-    if encoder.normalize:
-        modules.append(("Normalize", {}))
+    modules: list[tuple[str, dict, dict]] = [("Pooling", _pooling_config(encoder), {})]
+    modules += [("Dense", _dense_config(layer), layer.state_dict()) for layer in cast(Iterable[Dense], encoder.dense)]
+    modules += [("Normalize", {}, {})] * encoder.normalize
     listing = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]
-    for idx, (kind, config) in enumerate(modules, 1):
+    for idx, (kind, config, weights) in enumerate(modules, 1):
         path = f"{idx}_{kind}"
         _write_json(folder / path / "config.json", config)
+        if weights:
+            save_file(weights, folder / path / "model.safetensors")
         listing.append({"idx": idx, "name": str(idx), "path": path, "type": f"sentence_transformers.models.{kind}"})
     _write_json(folder / "sentence_bert_config.json", {"max_seq_length": encoder.max_length, "do_lower_case": False})
     _write_json(folder / "config_sentence_transformers.json", {"prompts": {}, "default_prompt_name": None})
     _write_json(folder / "modules.json", listing)
-    for weights in folder.rglob("*.safetensors"):  # safetensors makes its files private to the user
-        shutil.copymode(folder / "modules.json", weights)
+    for file in folder.rglob("*.safetensors"):  # safetensors makes its files private to the user
+        shutil.copymode(folder / "modules.json", file)
 
 
 def _pooling_config(encoder: Encoder) -> dict[str, Any]:
-    if encoder.pooling not in POOLING_NAMES:
-        raise ValueError(f"the pooling {encoder.pooling!r} has no place in a sentence-transformers folder")
-    mode = POOLING_NAMES[encoder.pooling]
-    flags = {flag: name == mode for name, flag in POOLING_FLAGS.items()}
+    if encoder.pooling not in POOLINGS_ON_DISK:
+        raise ValueError(f"pooling {encoder.pooling!r} is not one of {', '.join(POOLINGS_ON_DISK)}")
+    flags = {flag: name == encoder.pooling for name, (_, flag) in POOLINGS_ON_DISK.items()}
     return {"word_embedding_dimension": encoder.backbone.dimension, **flags}
 
 

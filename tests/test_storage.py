@@ -12,10 +12,12 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import RepositoryNotFoundError
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Dense as LibraryDense
@@ -92,6 +94,20 @@ def test_minilm_mixed_batch(minilm: Encoder, library_minilm: SentenceTransformer
         vectors = minilm.encode(texts)
     np.testing.assert_allclose(vectors, library_minilm.encode(texts, batch_size=3), **CLOSE)
     assert minilm.max_length == library_minilm.max_seq_length == 256
+
+
+def test_minilm_beyond_256_tokens(minilm: Encoder, library_minilm: SentenceTransformer) -> None:
+    """The folder's limit is a choice; the model has 512 positions, and whoever asks for them gets them."""
+    assert minilm.backbone.longest == 512
+    longer = Encoder(minilm.backbone, minilm.pooling, normalize=minilm.normalize, max_length=512).eval()
+    text = REAL_TEXTS["5,000 characters"]
+    with pytest.warns(UserWarning, match="1 of 1 texts were cut at 512 tokens"):
+        vectors = longer.encode([text])
+    library_minilm.max_seq_length = 512
+    try:
+        np.testing.assert_allclose(vectors, library_minilm.encode([text]), **CLOSE)
+    finally:
+        library_minilm.max_seq_length = 256
 
 
 def test_minilm_weights_are_the_published_ones() -> None:
@@ -236,7 +252,7 @@ def test_generations(generation: str, saved: Path) -> None:
         entry["type"] = GENERATIONS[generation].format(kind=kind, package=package, file=kind.lower())
     (saved / "modules.json").write_text(json.dumps(listing))
     if "six" in generation:
-        flags = list(storage.POOLING_FLAGS.values())
+        flags = [flag for _, flag in storage.POOLINGS_ON_DISK.values()]
         pooling = {"embedding_dimension": 32, "pooling_mode": "mean", "include_prompt": True}
         edit(saved / "1_Pooling" / "config.json", "word_embedding_dimension", *flags, **pooling)
         inputs = {"module_input_name": "sentence_embedding", "module_output_name": "sentence_embedding"}
@@ -312,8 +328,16 @@ def with_no_pooling_flag(folder: Path) -> None:
     edit(folder / "1_Pooling" / "config.json", pooling_mode_mean_tokens=False)
 
 
+def with_unused_weightedmean_flag(folder: Path) -> None:
+    edit(folder / "1_Pooling" / "config.json", pooling_mode_weightedmean_tokens=False)
+
+
 def with_cut_length(folder: Path) -> None:
     edit(folder / "sentence_bert_config.json", max_seq_length=6)
+
+
+def with_more_length_than_the_tokenizer_says(folder: Path) -> None:
+    edit(folder / "sentence_bert_config.json", max_seq_length=72)  # of 64 and 80 positions
 
 
 def without_length(folder: Path) -> None:
@@ -333,7 +357,9 @@ FORMS = [
     with_named_prompts,
     with_empty_default_prompt,
     with_no_pooling_flag,
+    with_unused_weightedmean_flag,
     with_cut_length,
+    with_more_length_than_the_tokenizer_says,
     without_length,
 ]
 
@@ -407,6 +433,36 @@ def cached(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 def test_a_model_in_the_hub_cache(cached: Path, saved: Path) -> None:
     assert np.array_equal(load("someone/tiny", device="cpu").encode(TEXTS), load(saved, device="cpu").encode(TEXTS))
+
+
+def test_a_bare_name_means_the_librarys_model_where_there_is_no_other(cached: Path, saved: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="cannot be reached"):
+        load("tiny")
+    hub = cached.parents[2]
+    shutil.copytree(hub / "models--someone--tiny", hub / "models--sentence-transformers--tiny", symlinks=True)
+    assert_same(load("tiny", device="cpu"), load(saved, device="cpu"))
+    with pytest.raises(FileNotFoundError, match="'else/tiny' is neither"):
+        load("else/tiny")
+
+
+def test_a_bare_name_that_the_hub_has_goes_first(cached: Path) -> None:
+    hub = cached.parents[2]
+    for name in ("tiny", "sentence-transformers--tiny"):
+        shutil.copytree(hub / "models--someone--tiny", hub / f"models--{name}", symlinks=True)
+    assert sources.find("tiny").relative_to(hub).parts[0] == "models--tiny"
+
+
+def test_a_name_that_the_hub_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def unknown(name: str, **options: object) -> str:
+        asked.append(name)
+        raise RepositoryNotFoundError(name, response=Mock())
+
+    monkeypatch.setattr(sources, "snapshot_download", unknown)
+    with pytest.raises(FileNotFoundError, match="'nonesuch' is neither .*, and .* no public model of that name"):
+        load("nonesuch")
+    assert asked == ["nonesuch", "sentence-transformers/nonesuch"]
 
 
 def test_a_link_out_of_the_hub_cache(cached: Path, saved: Path) -> None:
@@ -541,7 +597,7 @@ REFUSED: list[tuple[str, Callable[[Path], object], type[Exception], str]] = [
     ("bad modules", lambda f: (f / "modules.json").write_text("[\n{]"), ValueError, "modules.json .* line 2"),
     ("bad tokenizer", lambda f: (f / "tokenizer.json").write_text("{\n\n1}"), ValueError, "tokenizer.json .* line 3"),
     ("not UTF-8", lambda f: (f / "config.json").write_bytes(b"\xff\xfe{"), ValueError, "not UTF-8"),
-    ("modules is no list", lambda f: (f / "modules.json").write_text("{}"), ValueError, "dict where a list belongs"),
+    ("modules is not a list", lambda f: (f / "modules.json").write_text("{}"), ValueError, "dict where a list belongs"),
     (
         "modules of strings",
         lambda f: (f / "modules.json").write_text('["a"]'),
@@ -604,6 +660,12 @@ REFUSED: list[tuple[str, Callable[[Path], object], type[Exception], str]] = [
     ("two poolings", lambda f: pooling(f, pooling_mode_cls_token=True), ValueError, r"\['cls', 'mean'\] is not"),
     ("two poolings, new", lambda f: pooling(f, pooling_mode=["mean", "max"]), ValueError, r"\['mean', 'max'\] is not"),
     ("weightedmean", lambda f: pooling(f, pooling_mode="weightedmean"), ValueError, "weightedmean"),
+    (
+        "weightedmean flag",
+        lambda f: pooling(f, pooling_mode_weightedmean_tokens=True),
+        ValueError,
+        "pooling_mode_weightedmean_tokens = True",
+    ),
     ("unknown pooling", lambda f: pooling(f, pooling_mode="median"), ValueError, "median"),
     ("unknown flag", lambda f: pooling(f, pooling_mode_median=True), ValueError, "pooling_mode_median = True"),
     ("pooling without prompt", lambda f: pooling(f, include_prompt=False), ValueError, "include_prompt = False"),
@@ -625,7 +687,7 @@ REFUSED: list[tuple[str, Callable[[Path], object], type[Exception], str]] = [
     ("lower case", lambda f: transformer(f, do_lower_case=True), ValueError, "do_lower_case = True"),
     ("other task", lambda f: transformer(f, transformer_task="fill-mask"), ValueError, "fill-mask"),
     ("model arguments", lambda f: transformer(f, model_args={"rope": 2}), ValueError, "model_args"),
-    ("length no number", lambda f: transformer(f, max_seq_length="256"), ValueError, "max_seq_length = '256'"),
+    ("length not a number", lambda f: transformer(f, max_seq_length="256"), ValueError, "max_seq_length = '256'"),
     ("length 0", lambda f: transformer(f, max_seq_length=0), ValueError, "max_length is 0"),
     (
         "default prompt",
@@ -743,14 +805,14 @@ def test_nothing_is_lost_when_saving_fails(
     assert [path.name for path in saved.parent.iterdir()] == [saved.name]
 
 
-def test_a_file_is_no_target(tmp_path: Path) -> None:
+def test_a_file_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="is a file: give a folder"):
         save(build("bert"), tmp_path / "notes.txt")
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_a_folder_of_other_things_is_no_target(tmp_path: Path) -> None:
+def test_a_folder_of_other_things_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="holds no saved model"):
         save(build("bert"), tmp_path)
@@ -779,7 +841,7 @@ def test_a_folder_that_cannot_be_written(saved: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_not_saved(value: float, saved: Path) -> None:
+def test_weights_that_are_not_finite_are_not_saved(value: float, saved: Path) -> None:
     before, encoder = contents(saved), build("bert")
     with torch.no_grad():
         encoder.backbone.model.embeddings.word_embeddings.weight[3, 3] = value
@@ -794,11 +856,10 @@ def test_only_an_encoder_is_saved(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_pooling_without_a_place_in_the_format(tmp_path: Path) -> None:
-    encoder = build("bert")
-    encoder.pooling = "attention"
-    with pytest.raises(ValueError, match="pooling 'attention' has no place"):
-        save(encoder, tmp_path / "saved")
+def test_a_pooling_without_a_place_in_the_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(storage.POOLINGS_ON_DISK, "max")
+    with pytest.raises(ValueError, match="pooling 'max' is not one of cls, mean, mean_sqrt_len, last"):
+        save(build("bert", "max"), tmp_path / "saved")
     assert not list(tmp_path.iterdir())
 
 
