@@ -4,8 +4,6 @@ Prints Markdown that can be pasted into a log: the machine, then each benchmark'
 minutes on two cores, during which nothing else should run.
 """
 
-from __future__ import annotations
-
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

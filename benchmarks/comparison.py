@@ -5,8 +5,6 @@ figure is the CPU time of this process (all its threads together), and a ratio i
 stands beside it for what it is worth.
 """
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping

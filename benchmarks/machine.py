@@ -5,8 +5,6 @@ those of the model's own layers, in float32, for one batch of tokens. Attention'
 lengths), norms, activations and tokenizing are left out of the limit.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The two sides of every comparison: the same weights as an encoder of this package and as a SentenceTransformer."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -5,8 +5,6 @@ random order, their lengths log-normal, near those of the natural texts; what a 
 no quality is measured here. No sentence of a public set is kept in this repository.
 """
 
-from __future__ import annotations
-
 import csv
 import gzip
 import lzma

@@ -3,10 +3,8 @@
 The library's side is a plain loop, without its trainer, whose start-up would count against it. Its batches are random
 rows, or rows of like length: cut from all rows sorted by characters, as transformers' `group_by_length` does. Those of
 this package are random either way. Figures are per real token, as random and grouped batches hold different rows. Both
-sides use AdamW, clipping and the model's own dropout; only the agreement, taken before the first step, is without it.
+sides use fused AdamW, clipping and the model's own dropout; only the agreement, taken before the first step, is without it.
 """
-
-from __future__ import annotations
 
 import random
 from collections.abc import Callable
@@ -49,7 +47,8 @@ def table(name: str, sides: Sides, rows: list[Row], rounds: int) -> list[dict[st
             train(encoder, [row for batch in batches for row in batch], ours, PLAN)
 
     def their_steps(batches: list[list[Row]]) -> None:
-        optimizer = torch.optim.AdamW(theirs.parameters(), lr=PLAN.learning_rate, weight_decay=PLAN.weight_decay)
+        options = {"lr": PLAN.learning_rate, "weight_decay": PLAN.weight_decay, "fused": True}  # as in its trainer
+        optimizer = torch.optim.AdamW(theirs.parameters(), **options)
         theirs.train()
         for batch in batches:
             _their_loss(theirs, batch).backward()

@@ -2,7 +2,10 @@
 
 import re
 import runpy
+import subprocess
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -18,3 +21,34 @@ def test_the_readme_shows_it_with_alt_text():
     images = dict(re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")))
     alt = next(alt for alt, target in images.items() if target == "docs/map.png")
     assert len(alt) > 40
+
+
+def tree() -> tuple[list[str], list[str]]:
+    """The paths that the README's tree names: at the top, and in the package."""
+    block = re.search(r"## The tree\n\n```\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)[1]
+    entries = [re.match(r"( *)(\S+(?:, \S+)*)  ", line) for line in block.splitlines() if line]
+    top = [name for entry in entries if not entry[1] for name in entry[2].split(", ")]
+    return top, [entry[2] for entry in entries if entry[1]]
+
+
+def test_the_tree_names_what_is_there():
+    top, package = tree()
+    ignored = {"__pycache__", ".git", ".gitignore", ".gitattributes"}
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split("\n")
+    if tracked == [""]:
+        pytest.skip("not a git checkout: what belongs to the repository is not known")
+    there = {name.split("/")[0] for name in tracked if name} - ignored
+    assert {name.rstrip("/") for name in top} == there
+    assert sorted(package) == sorted(path.name for path in (ROOT / "sbert_lab").glob("*.py") if path.stem != "__init__")
+
+
+def test_in_the_tree_a_file_stands_below_all_that_it_imports():
+    _, package = tree()
+    for place, name in enumerate(package):
+        text = (ROOT / "sbert_lab" / name).read_text(encoding="utf-8")
+        imported = re.findall(r"^from sbert_lab\.(\w+) import|^import sbert_lab\.(\w+)", text, re.M)
+        imported += [
+            (word,) for line in re.findall(r"^from sbert_lab import (.+)$", text, re.M) for word in line.split(", ")
+        ]
+        for module in filter(None, (word for words in imported for word in words)):
+            assert f"{module}.py" in package[:place], f"{name} imports {module}: list it below"
