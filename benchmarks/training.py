@@ -3,7 +3,8 @@
 The library's side is a plain loop, without its trainer, whose start-up would count against it. Its batches are random
 rows, or rows of like length: cut from all rows sorted by characters, as transformers' `group_by_length` does. Those of
 this package are random either way. Figures are per real token, as random and grouped batches hold different rows. Both
-sides use fused AdamW, clipping and the model's own dropout; only the agreement, taken before the first step, is without it.
+sides use fused AdamW, clipping and the model's own dropout; only the agreement, taken before the first step, is
+without it.
 """
 
 import random
