@@ -1,16 +1,15 @@
 """Data parallelism with `torchrun` and no wrapper: every word the processes exchange is in this file.
 
-Each process encodes its own rows of the global batch; `gather` shows an in-batch loss the vectors of all
-processes, `average_gradients` after `backward` leaves every process with the same gradient. In one process
-each function is the identity, so training code calls them always. Batches are drawn and cut in `training.py`;
-there is no sharding of weights here.
+Each process encodes its own rows of the global batch; `gather` shows an in-batch loss the vectors of all processes,
+`average_gradients` after `backward` leaves every process with the same gradient. In one process each function is the
+identity, so training code always calls them. Batches are drawn and cut in `training.py`; there is no sharding of
+weights here.
 
-Why the result is the one-process gradient. Let W processes hold equally many rows and let process r compute
-L_r, the mean over its own rows. The loss of the whole batch is then L = (1/W) Σ_r L_r. A vector x of process
-k may enter every L_r, because all saw it through `gather`; hence `gather` SUMS in its backward, dx = Σ_r
-∂L_r/∂x, and process k obtains g_k = Σ_r ∂L_r/∂θ through its own rows. Averaging gives (1/W) Σ_k g_k = (1/W)
-Σ_r dL_r/dθ = dL/dθ. With a mean in either place of the sum the gradient would be W times too small, without
-any error.
+Why the result is the one-process gradient. Let W processes hold equally many rows and let process r compute L_r, the
+mean over its own rows. The loss of the whole batch is then L = (1/W) Σ_r L_r. A vector x of process k may enter every
+L_r, because all saw it through `gather`; hence `gather` SUMS in its backward, dx = Σ_r ∂L_r/∂x, and process k obtains
+g_k = Σ_r ∂L_r/∂θ through its own rows. Averaging gives (1/W) Σ_k g_k = (1/W) Σ_r dL_r/dθ = dL/dθ. With a mean in either
+place of the sum the gradient would be W times too small, without any error.
 """
 
 import os
@@ -25,7 +24,10 @@ BUFFER = 2**26  # numbers sent at once: enough to fill the wires, little beside 
 
 
 def start() -> None:
-    """Join the processes `torchrun` started: gloo for CPU tensors, nccl for CUDA. Else do nothing."""
+    """Join the processes `torchrun` started: gloo for CPU tensors, nccl for CUDA. Else, or once joined, do nothing.
+
+    `train` calls it; call it before `load` where each process should take its own GPU.
+    """
     if not {"RANK", "WORLD_SIZE"} <= os.environ.keys() or dist.is_initialized():
         return
     cuda = torch.cuda.is_available()
@@ -61,7 +63,7 @@ def gather(x: Tensor) -> Tensor:
     # Sizes travel as a CPU tensor: no wait for the GPU. Unequal rows would hang, or weigh rows differently.
     sizes = _from_all(torch.tensor([len(x)]))
     if sizes.unique().numel() > 1:
-        raise ValueError(f"the processes hold {sizes.tolist()} rows: cut each global batch into equal parts.")
+        raise ValueError(f"the processes hold {sizes.tolist()} rows: cut each global batch into equal parts")
     return _Gather.apply(x)
 
 
@@ -89,8 +91,7 @@ def share(weights: Iterable[Tensor]) -> None:
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replace each `.grad` by its mean over the processes; all call it together, with the same parameters.
 
-    A parameter without gradient here but with one elsewhere counts as zero here; one without any anywhere
-    keeps None.
+    A parameter without gradient here but with one elsewhere counts as zero here; one without any anywhere keeps None.
     """
     if world_size() == 1:
         return

@@ -1,24 +1,24 @@
 """Every loss of the course, side by side, on vectors.
 
-`loss(columns, labels)` takes one (B, D) float32 tensor per text column and, where the loss learns from
-labels, a (B,) tensor of them; it returns a scalar, the mean over this process's rows. It knows no model,
-tokenizer or device. A loss may own weights that train with it and are thrown away afterwards (the softmax
-head). A method of the literature is a loss and a choice of columns: unsupervised SimCSE is `InBatchNegatives`
-on (x, x).
+`loss(columns, labels)` takes one (B, D) float32 tensor per text column and, where the loss learns from labels, a (B,)
+tensor of them; it returns a scalar, the mean over this process's rows, except CoSENT: one ranking of the rows of all
+processes. It knows no model, tokenizer or device. A loss may own weights that train with it and are thrown away
+afterwards (the softmax head). A method of the literature is a loss and a choice of columns: unsupervised SimCSE is
+`InBatchNegatives` on (x, x).
 
-Each class states what it eats: `columns` names its columns ("negative..." stands for any number, also none),
-`labels` is "int", "float" or None, `label_range` the lowest and highest label. `check_columns` and
-`check_labels` hold a whole dataset against that before a training starts; every call holds its batch against
-it too. The checks read shapes and dtypes, which costs no GPU wait; label values cost one wait, and none where
-labels come on the CPU: they are checked there and then moved. NaN in the vectors is not looked for here: it
-makes the loss NaN, which the training loop stops on.
+Each class states what it takes: `columns` names its columns ("negative..." stands for any number, also none), `labels`
+is "int", "float" or None, `label_range` the lowest and highest label. `check_columns` and `check_labels` check a whole
+dataset against that before a training starts; every call checks its batch too. The checks read shapes and dtypes, which
+costs no GPU wait; label values cost one wait, and none where labels come on the CPU: they are checked there and then
+moved. NaN in the vectors is not looked for here: it makes the loss NaN, which the training loop stops on.
 
-The losses that compare rows with each other (`CoSENT`, `InBatchNegatives`) see the rows of every process
-through `distributed.gather`; the others need no exchange.
+The losses that compare rows with each other (`CoSENT`, `InBatchNegatives`) see the rows of every process through
+`distributed.gather`; the others need no exchange.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from numbers import Integral, Real
 from typing import ClassVar, Literal
 
 import torch
@@ -48,69 +48,64 @@ class Loss(nn.Module):
 
     def extra_repr(self) -> str:
         """The loss's settings: InBatchNegatives(temperature=0.05, symmetric=False)."""
-        settings = {
-            name: value for name, value in vars(self).items() if not name.startswith("_") and name != "training"
-        }
-        return ", ".join(f"{name}={value!r}" for name, value in settings.items())
+        return ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if not k.startswith("_") and k != "training")
 
     def check_columns(self, count: int) -> None:
         """Raise ValueError unless rows of `count` columns fit this loss."""
-        fixed = sum(not name.endswith("...") for name in self.columns)
-        if count < fixed or (count > fixed == len(self.columns)):
-            raise self._error(f"{count} column(s)", "give each row exactly these")
+        more = self.columns[-1].endswith("...")
+        fixed = len(self.columns) - more
+        if count < fixed or (count > fixed and not more):
+            raise self._error(f"{count} column{'s' * (count != 1)}", "give each row exactly these")
 
     def check_labels(self, labels: Tensor | None, rows: int) -> None:
         """Raise TypeError or ValueError unless `labels` are what this loss takes for `rows` rows."""
-        if labels is None or self.labels is None:
-            if labels is not None or self.labels is not None:
-                raise self._error(_kind(labels, "no") + " labels", "pass labels if and only if it takes them")
-            return
+        if self.labels is None:
+            if labels is None:
+                return
+            raise self._error(f"labels as {_kind(labels)}", "leave the labels out")
+        if labels is None:
+            raise self._error("no labels", "give every row a label")
         if not isinstance(labels, Tensor) or labels.dtype == torch.bool:
             raise self._error(f"labels as {_kind(labels)}", "pass a tensor of numbers", TypeError)
         if labels.is_floating_point() != (self.labels == "float"):
-            raise self._error(f"{labels.dtype} labels", f"check them, then convert to {self.labels}", TypeError)
+            raise self._error(f"{labels.dtype} labels", f"pass {self.labels} labels", TypeError)
         if labels.shape != (rows,):  # (B, 1) against (B,) would silently broadcast to (B, B)
-            raise self._error(f"labels of shape {tuple(labels.shape)}", f"pass one a row, shape ({rows},)")
+            raise self._error(f"labels of shape {tuple(labels.shape)}", f"pass one per row, shape ({rows},)")
         low, high = self.label_range
         valid = labels.isfinite() & (labels >= low) & (labels <= high)
         if not valid.all():  # the one look at values
             row = int(valid.logical_not().nonzero()[0])
-            raise self._error(f"label {labels[row].item()} in row {row}", "correct or rescale it")
+            advice = "rescale the labels" if self.labels == "float" and labels[row].isfinite() else "correct it"
+            raise self._error(f"label {labels[row].item():.6g} in row {row}", advice)
 
     def _check_vectors(self, columns: Sequence[Tensor]) -> None:
         if isinstance(columns, str) or not isinstance(columns, Sequence):
-            raise self._error(_kind(columns), "pass a list with one tensor a column", TypeError)
+            raise self._error(_kind(columns), "pass a list with one tensor per column", TypeError)
         self.check_columns(len(columns))
         given = ", ".join(_kind(column) for column in columns)
         if not all(isinstance(c, Tensor) and c.dtype in (torch.float32, torch.float64) for c in columns):
             raise self._error(given, "pass float32 tensors", TypeError)
         if columns[0].dim() != 2 or len({(c.shape, c.dtype) for c in columns}) > 1:
-            raise self._error(given, "give all columns as many rows, one width and one dtype")
+            raise self._error(given, "give all columns one shape (B, D) and one dtype")
         if columns[0].numel() == 0:
-            raise self._error(f"an empty batch, {given}", "leave it out, it has no mean")
+            raise self._error(f"an empty batch, {given}", "leave it out")
 
     def _error(self, given: str, advice: str, kind: type[Exception] = ValueError) -> Exception:
         low, high = self.label_range
         bounds = f" from {low} to {high}" if high < math.inf else ""
         labels = f"(B,) {self.labels} labels{bounds}" if self.labels else "no labels"
         takes = f"the columns ({', '.join(self.columns)}), each (B, D), and {labels}"
-        return kind(f"{type(self).__name__} takes {takes}, but was given {given}: {advice}.")
+        return kind(f"{type(self).__name__} takes {takes}, but was given {given}: {advice}")
 
 
 FEATURES = ("u,v", "|u-v|", "u*v", "|u-v|,u*v", "u,v,u*v", "u,v,|u-v|", "u,v,|u-v|,u*v")
-_PARTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "u": lambda u, v: u,
-    "v": lambda u, v: v,
-    "|u-v|": lambda u, v: (u - v).abs(),
-    "u*v": lambda u, v: u * v,
-}
 
 
 class SoftmaxClassification(Loss):
     """Cross-entropy of softmax(W [u; v; |u-v|]), labels 0..classes-1; Reimers & Gurevych 2019 §3, Table 6.
 
-    `features` is any row of Table 6. The paper writes W without a bias; the authors' published code has one,
-    and so has this head.
+    `features` is any row of Table 6. The paper writes W without a bias; the authors' published code has one, and so has
+    this head.
     """
 
     columns = ("u", "v")
@@ -119,17 +114,19 @@ class SoftmaxClassification(Loss):
     def __init__(self, dim: int, classes: int, features: str = "u,v,|u-v|") -> None:
         super().__init__()
         if features not in FEATURES:
-            raise ValueError(f"features must be one of {', '.join(map(repr, FEATURES))}, not {features!r}.")
+            raise ValueError(f"features {features!r} is not one of {', '.join(map(repr, FEATURES))}")
         _check_number("dim", dim, at_least=1, whole=True)
         _check_number("classes", classes, at_least=2, whole=True)
-        self.dim, self.features, self.label_range = dim, features, (0, classes - 1)
-        self.head = nn.Linear(dim * len(features.split(",")), classes)
+        self.dim, self.features, self.label_range = int(dim), features, (0, int(classes) - 1)
+        self.head = nn.Linear(self.dim * len(features.split(",")), int(classes))
 
     def value(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
-        if u.shape[1] != self.dim:
-            raise self._error(f"width D = {u.shape[1]}", f"its head was made with dim={self.dim}, make them equal")
-        parts = [_PARTS[name](u, v) for name in self.features.split(",")]
-        return F.cross_entropy(self.head(torch.cat(parts, dim=1)), labels)  # (B, classes) -> ()
+        width = u.shape[1]
+        if width != self.dim:
+            raise self._error(f"D = {width} where its head has dim={self.dim}", f"make the loss with dim={width}")
+        parts = {"u": u, "v": v, "|u-v|": (u - v).abs(), "u*v": u * v}
+        joined = torch.cat([parts[name] for name in self.features.split(",")], dim=1)  # (B, parts * D)
+        return F.cross_entropy(self.head(joined), labels)  # (B, classes) -> ()
 
 
 class CosineRegression(Loss):
@@ -146,8 +143,7 @@ class CosineRegression(Loss):
 class CoSENT(Loss):
     """Ranks pairs: log(1 + Σ exp(scale (cos_i - cos_j))) over all i, j with label_i < label_j; Su 2022.
 
-    Only the order of the labels counts. A batch whose labels are all equal has nothing to rank: loss 0,
-    gradient 0.
+    Only the order of the labels counts. A batch whose labels are all equal has nothing to rank: loss 0, gradient 0.
     """
 
     columns = ("u", "v")
@@ -156,11 +152,11 @@ class CoSENT(Loss):
     def __init__(self, scale: float = 20.0) -> None:
         super().__init__()
         _check_number("scale", scale, above=0)
-        self.scale = scale
+        self.scale = float(scale)
 
     def value(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
-        # Not a mean over rows but one ranking of all rows: every process computes the same value of the whole
-        # batch, and the W equal gradients that gather's backward sums are undone by the mean over processes.
+        # Not a mean over rows but one ranking of all rows: every process computes the same value of the whole batch,
+        # and the W equal gradients that gather's backward sums are undone by the mean over processes.
         scores = gather(self.scale * cosine(u, v))  # (N,), N rows of all processes
         labels = gather(labels)  # (N,)
         _check_company(self, "pair", len(scores))
@@ -183,7 +179,7 @@ class TripletMargin(Loss):
     def __init__(self, margin: float = 1.0, distance: str = "euclidean") -> None:
         super().__init__()
         _check_number("margin", margin, at_least=0)
-        self.margin, self.distance = margin, _known_distance(distance)
+        self.margin, self.distance = float(margin), _known_distance(distance)
 
     def value(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         distance = _DISTANCES[self.distance]
@@ -200,7 +196,7 @@ class PairContrastive(Loss):
     def __init__(self, margin: float = 0.5, distance: str = "cosine") -> None:
         super().__init__()
         _check_number("margin", margin, at_least=0)
-        self.margin, self.distance = margin, _known_distance(distance)
+        self.margin, self.distance = float(margin), _known_distance(distance)
 
     def value(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
         distances = _DISTANCES[self.distance](u, v)  # (B,)
@@ -211,9 +207,9 @@ class PairContrastive(Loss):
 class InBatchNegatives(Loss):
     """Cross-entropy of each anchor's own positive among all candidates of the batch, by cosine / temperature.
 
-    The candidates are every row's positive and hard negatives. Known as InfoNCE or multiple negatives
-    ranking: Henderson et al. 2017, SimCSE 2021, E5 2022. Symmetric adds each positive's own anchor among all
-    anchors and takes the mean of both (hard negatives serve the first only).
+    The candidates are every row's positive and hard negatives. Known as InfoNCE or multiple negatives ranking:
+    Henderson et al. 2017, SimCSE 2021, E5 2022. Symmetric adds each positive's own anchor among all anchors and takes
+    the mean of both (hard negatives serve the first only).
     """
 
     columns = ("anchor", "positive", "negative...")
@@ -221,11 +217,11 @@ class InBatchNegatives(Loss):
     def __init__(self, temperature: float = 0.05, symmetric: bool = False) -> None:
         super().__init__()
         _check_number("temperature", temperature, above=0)
-        self.temperature, self.symmetric = temperature, symmetric
+        self.temperature, self.symmetric = float(temperature), symmetric
 
     def value(self, anchor: Tensor, positive: Tensor, *negatives: Tensor) -> Tensor:
-        # One exchange for all columns: (N, columns, D), N rows of all processes, then (columns * N, D), the
-        # positives first, so that this process's own positives begin at rank * B.
+        # One exchange for all columns: (N, columns, D), N rows of all processes, then (columns * N, D), the positives
+        # first, so that this process's own positives begin at rank * B.
         candidates = gather(torch.stack([positive, *negatives], dim=1)).transpose(0, 1).flatten(0, 1)
         own = torch.arange(len(anchor), device=anchor.device) + rank() * len(anchor)  # (B,)
         loss = self._choose(anchor, candidates, own)
@@ -240,28 +236,26 @@ class InBatchNegatives(Loss):
 def _check_company(loss: Loss, what: str, count: int) -> None:
     if count < 2:
         raise ValueError(
-            f"{type(loss).__name__} saw a single {what} in the whole batch, where every answer is right and "
-            "the loss always 0: give it at least two rows, and merge or drop a last batch of one."
+            f"{type(loss).__name__} saw a single {what} in the whole batch, where every answer is right and the loss "
+            "always 0: give it at least two rows"
         )
 
 
 def _known_distance(distance: str) -> str:
     if distance not in _DISTANCES:
-        raise ValueError(f"distance must be one of {', '.join(map(repr, _DISTANCES))}, not {distance!r}.")
+        raise ValueError(f"distance {distance!r} is not one of {', '.join(_DISTANCES)}")
     return distance
 
 
 def _check_number(
     name: str, value: float, above: float = -math.inf, at_least: float = -math.inf, whole: bool = False
 ) -> None:
-    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-        raise TypeError(f"{name} must be a {'whole ' if whole else ''}number, not {value!r}.")
-    if not (above < value < math.inf and value >= at_least):
-        bound = f"above {above}" if above > -math.inf else f"at least {at_least}"
-        raise ValueError(f"{name} must be {bound} and finite, not {value}.")
+    number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+    if not number or not (above < value < math.inf and value >= at_least):
+        bound = f"above {above}" if above > -math.inf else f"of at least {at_least}"
+        kind = "whole" if whole else "finite"
+        raise (ValueError if number else TypeError)(f"{name} is {value!r}: give a {kind} number {bound}")
 
 
-def _kind(x: object, none: str = "None") -> str:
-    if isinstance(x, Tensor):
-        return f"{str(x.dtype).removeprefix('torch.')} {tuple(x.shape)}"
-    return none if x is None else f"a {type(x).__name__}"
+def _kind(x: object) -> str:
+    return f"{str(x.dtype).removeprefix('torch.')} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__

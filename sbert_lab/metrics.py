@@ -1,10 +1,9 @@
 """Measures of sentence vectors: correlation with human scores, quality of a ranking, shape of the space.
 
-All compute in numpy float64 and return a Python float. Correlations: `pearson`, `spearman`. Rankings, one
-query at a time, the mean over queries is the caller's: `ndcg`, `reciprocal_rank` (its mean is MRR), `recall`,
-`average_precision` (its mean is MAP). Space: `alignment`, `uniformity`, `anisotropy`. Bad input raises
-ValueError or TypeError, because a NaN in a table of results is found too late. Encoding and searching live in
-`evaluation.py`.
+All compute in numpy float64 and return a Python float. Correlations: `pearson`, `spearman`. Rankings, one query at a
+time (the mean over queries is the caller's): `ndcg`, `reciprocal_rank` (its mean is MRR), `recall`, `average_precision`
+(its mean is MAP). Space: `alignment`, `uniformity`, `anisotropy`. Bad input raises ValueError or TypeError, because a
+NaN in a table of results is found too late. Encoding and searching live in `evaluation.py`.
 """
 
 import math
@@ -19,7 +18,7 @@ Array = NDArray[np.float64]
 
 def pearson(x: ArrayLike, y: ArrayLike) -> float:
     """Linear correlation of two lists of numbers, (N,), (N,) -> -1..1; ValueError where one is constant."""
-    a, b = _paired(x, y)
+    a, b = (values / np.abs(values).max() for values in _paired(x, y))  # scale does not count; 1e200² would overflow
     a, b = a - a.mean(), b - b.mean()
     return float(np.clip((a / np.linalg.norm(a)) @ (b / np.linalg.norm(b)), -1, 1))
 
@@ -33,8 +32,8 @@ def spearman(x: ArrayLike, y: ArrayLike) -> float:
 def ndcg(ranked: Sequence[Hashable], relevant: Mapping | Collection, k: int = 10) -> float:
     """Discounted gain of the first k, as a share of the best possible, 0..1; Järvelin & Kekäläinen 2002.
 
-    `ranked`: document ids, best first. `relevant`: {id: grade} of all relevant documents, found or not, or a
-    set of ids for grade 1. The gain is the grade itself, as in trec_eval and BEIR, not 2^grade - 1.
+    `ranked`: document ids, best first. `relevant`: {id: grade} of all relevant documents, found or not, or a set of ids
+    for grade 1. The gain is the grade itself, as in trec_eval and BEIR, not 2^grade - 1.
     """
     grades = _judged(ranked, relevant, k)
     gains = [grades.get(d, 0.0) for d in ranked[:k]]
@@ -44,7 +43,7 @@ def ndcg(ranked: Sequence[Hashable], relevant: Mapping | Collection, k: int = 10
 def reciprocal_rank(ranked: Sequence[Hashable], relevant: Mapping | Collection, k: int = 10) -> float:
     """1 / rank of the first relevant document among the first k, 0 without one; arguments as in `ndcg`."""
     grades = _judged(ranked, relevant, k)
-    return next((1 / place for place, d in enumerate(ranked[:k], start=1) if d in grades), 0.0)
+    return next((1 / rank for rank, d in enumerate(ranked[:k], start=1) if d in grades), 0.0)
 
 
 def recall(ranked: Sequence[Hashable], relevant: Mapping | Collection, k: int = 10) -> float:
@@ -54,17 +53,20 @@ def recall(ranked: Sequence[Hashable], relevant: Mapping | Collection, k: int = 
 
 
 def average_precision(ranked: Sequence[Hashable], relevant: Mapping | Collection, k: int = 10) -> float:
-    """Sum of the precisions at each relevant document of the first k / min(k, relevant); as in `ndcg`."""
+    """Sum of the precisions at the relevant documents among the first k, over min(k, all relevant), 0..1.
+
+    So a perfect ranking scores 1. Arguments as in `ndcg`.
+    """
     grades = _judged(ranked, relevant, k)
-    hits = [place for place, d in enumerate(ranked[:k], start=1) if d in grades]
-    return sum(found / place for found, place in enumerate(hits, start=1)) / min(k, len(grades))
+    hits = [rank for rank, d in enumerate(ranked[:k], start=1) if d in grades]
+    return sum(found / rank for found, rank in enumerate(hits, start=1)) / min(int(k), len(grades))
 
 
 def alignment(u: ArrayLike, v: ArrayLike) -> float:
     """Mean squared distance of pairs on the unit sphere, (N, D), (N, D) -> 0..4; Wang & Isola 2020 §4.1."""
     a, b = _directions(u), _directions(v)
     if a.shape != b.shape:
-        raise ValueError(f"alignment compares row i with row i but was given shapes {a.shape} and {b.shape}.")
+        raise ValueError(f"alignment compares row i with row i but was given shapes {a.shape} and {b.shape}")
     return float(np.square(a - b).sum(axis=1).mean())
 
 
@@ -84,8 +86,7 @@ def uniformity(vectors: ArrayLike) -> float:
 def anisotropy(vectors: ArrayLike) -> float:
     """Mean cosine of all pairs of different rows, (N, D) -> about 0 for an even space, 1 for one direction.
 
-    Ethayarajh 2019 §3.2, who samples pairs; here all, exactly: |Σ unit|² is the sum of all N² cosines, N of
-    them 1.
+    Ethayarajh 2019 §3.2, who samples pairs; here all, exactly: |Σ unit|² is the sum of all N² cosines, N of them 1.
     """
     x = _directions(vectors, at_least=2)
     return float((np.square(x.sum(axis=0)).sum() - len(x)) / (len(x) * (len(x) - 1)))
@@ -93,63 +94,59 @@ def anisotropy(vectors: ArrayLike) -> float:
 
 def _ranks(x: Array) -> Array:
     _, group, size = np.unique(x, return_inverse=True, return_counts=True)
-    return (np.cumsum(size) - (size - 1) / 2)[group]  # the mean of the places a tied group takes
+    return (np.cumsum(size) - (size - 1) / 2)[group]  # the mean of the ranks a tied group takes
 
 
 def _discounted(gains: Sequence[float]) -> float:
-    return sum(gain / math.log2(place + 1) for place, gain in enumerate(gains, start=1))
+    return sum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains, start=1))
 
 
 def _numbers(x: ArrayLike, dimensions: int, what: str) -> Array:
     try:
         array = np.asarray(x, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{what} must be numbers on the CPU in a regular array: {error}.") from error
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{what} must be numbers in a regular array on the CPU: {error}") from error
     if array.ndim != dimensions:
-        raise ValueError(f"{what} must have {dimensions} dimension(s) but have shape {array.shape}.")
+        expected = "(N,)" if dimensions == 1 else "(N, D)"
+        raise ValueError(f"{what} must be {expected}, but have shape {array.shape}")
     if not np.isfinite(array).all():
-        raise ValueError(
-            f"{what} must be finite, but {np.sum(~np.isfinite(array))} of {array.size} are NaN or infinite."
-        )
+        wrong = np.sum(~np.isfinite(array))
+        raise ValueError(f"{what} must be finite, but {wrong} of {array.size} are NaN or infinite")
     return array
 
 
 def _paired(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
     a, b = _numbers(x, 1, "the values to correlate"), _numbers(y, 1, "the values to correlate")
     if len(a) != len(b) or len(a) < 2:
-        raise ValueError(
-            f"a correlation needs two lists of one length, at least 2, but was given {len(a)} and {len(b)}."
-        )
+        raise ValueError(f"a correlation needs two lists of one length, at least 2, not {len(a)} and {len(b)}")
     for values in (a, b):
         if values.min() == values.max():
-            raise ValueError(
-                f"a correlation with a constant list is undefined: all {len(values)} values are {values[0]}."
-            )
+            raise ValueError(f"a constant list has no correlation: all {len(values)} values are {values[0]}")
     return a, b
 
 
 def _directions(x: ArrayLike, at_least: int = 1) -> Array:
     array = _numbers(x, 2, "vectors")
     if len(array) < at_least:
-        raise ValueError(f"at least {at_least} vectors are needed, one per row, but {len(array)} were given.")
+        raise ValueError(f"at least {at_least} vectors are needed, one per row, but {len(array)} were given")
     length = np.linalg.norm(array, axis=1, keepdims=True)  # (N, 1)
     if not length.all():
-        raise ValueError(f"vector {int(np.argmin(length))} is all zeros and has no direction: leave it out.")
+        raise ValueError(f"vector {int(np.argmin(length))} is all zeros and has no direction: leave it out")
     return array / length
 
 
 def _judged(ranked: Sequence[Hashable], relevant: Mapping | Collection, k: int) -> dict[Hashable, float]:
     """The documents of grade above 0, after checking the ranking."""
     if isinstance(ranked, str) or isinstance(relevant, str):
-        raise TypeError("a ranking is a list of document ids and its relevant documents a dict or set, not one str.")
+        raise TypeError("a ranking is a list of document ids and its relevant documents a dict or set, not one str")
     if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
-        raise ValueError(f"k must be a whole number of at least 1, not {k!r}.")
+        raise ValueError(f"k is {k!r}: give a whole number of at least 1")
     if len(set(ranked)) != len(ranked):
-        raise ValueError(f"a ranking names a document once, but {len(ranked) - len(set(ranked))} of these are repeats.")
+        raise ValueError(f"a ranking names a document once, but {len(ranked) - len(set(ranked))} are repeats")
     grades = dict(relevant) if isinstance(relevant, Mapping) else dict.fromkeys(relevant, 1.0)
     if not all(0 <= grade < math.inf for grade in grades.values()):
-        raise ValueError(f"grades of relevance must be finite and at least 0, but were {sorted(grades.values())}.")
+        raise ValueError(f"grades of relevance must be finite and at least 0, but were {sorted(grades.values())}")
     grades = {d: float(grade) for d, grade in grades.items() if grade > 0}
     if not grades:
-        raise ValueError("a query without a relevant document has no measure: leave it out of the mean.")
+        raise ValueError("a query without a relevant document has no measure: leave it out of the mean")
     return grades

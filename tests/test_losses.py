@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from sentence_transformers.sentence_transformer import losses as library
@@ -232,6 +233,12 @@ def test_every_row_of_table_6_has_its_own_head_width():
     assert widths == [20, 10, 10, 20, 30, 30, 40]
 
 
+def test_settings_may_be_numpy_numbers():
+    loss = losses.SoftmaxClassification(np.uint8(100), np.int64(3))
+    assert loss.head.weight.shape == (3, 300)  # 3 * 100 does not fit in the 8 bits given
+    assert repr(losses.TripletMargin(np.float32(0.5))) == "TripletMargin(margin=0.5, distance='euclidean')"
+
+
 def test_a_zero_vector_spoils_no_gradient():
     u, v = torch.randn(2, 4, 3).unbind()
     u[0] = 0
@@ -268,7 +275,7 @@ def test_the_columns_a_loss_states_are_those_it_accepts(loss, fits):
         try:
             loss.check_columns(count)
         except ValueError as error:
-            assert f"({', '.join(loss.columns)})" in str(error) and f"{count} column(s)" in str(error)
+            assert f"({', '.join(loss.columns)})" in str(error) and f"{count} column" in str(error)
             return False
         return True
 
@@ -286,65 +293,68 @@ SOFTMAX = losses.SoftmaxClassification(WIDTH, 3)
     [
         # columns
         (lambda: REGRESSION([U], GRADED), ValueError, "CosineRegression takes the columns (u, v)"),
-        (lambda: REGRESSION([U, V, V], GRADED), ValueError, "3 column(s)"),
+        (lambda: REGRESSION([U], GRADED), ValueError, "given 1 column:"),
+        (lambda: REGRESSION([U, V, V], GRADED), ValueError, "3 columns"),
         (lambda: losses.TripletMargin()([U, V]), ValueError, "(anchor, positive, negative)"),
         (lambda: IN_BATCH([U]), ValueError, "(anchor, positive, negative...)"),
-        (lambda: IN_BATCH([]), ValueError, "0 column(s)"),
+        (lambda: IN_BATCH([]), ValueError, "0 columns"),
         (lambda: IN_BATCH(U), TypeError, "float32 (4, 5)"),
-        (lambda: IN_BATCH("uv"), TypeError, "a str"),
-        (lambda: IN_BATCH([U, None]), TypeError, "None"),
-        (lambda: IN_BATCH([U.numpy(), V.numpy()]), TypeError, "a ndarray"),
-        (lambda: IN_BATCH([U.tolist(), V.tolist()]), TypeError, "a list"),
+        (lambda: IN_BATCH("uv"), TypeError, "given str"),
+        (lambda: IN_BATCH([U, None]), TypeError, "float32 (4, 5), NoneType"),
+        (lambda: IN_BATCH([U.numpy(), V.numpy()]), TypeError, "ndarray"),
+        (lambda: IN_BATCH([U.tolist(), V.tolist()]), TypeError, "list, list"),
         (lambda: IN_BATCH([U.half(), V.half()]), TypeError, "pass float32"),
         (lambda: IN_BATCH([U, V.double()]), ValueError, "float64 (4, 5)"),
         (lambda: IN_BATCH([U, V[:3]]), ValueError, "float32 (4, 5), float32 (3, 5)"),
         (lambda: IN_BATCH([U, V[:, :3]]), ValueError, "float32 (4, 3)"),
         (lambda: IN_BATCH([U[0], V[0]]), ValueError, "float32 (5,)"),
         (lambda: IN_BATCH([U[:0], V[:0]]), ValueError, "empty batch"),
-        (lambda: SOFTMAX([U[:, :4], V[:, :4]], BINARY), ValueError, "dim=5"),
+        (lambda: SOFTMAX([U[:, :4], V[:, :4]], BINARY), ValueError, "dim=5: make the loss with dim=4"),
         # labels
-        (lambda: REGRESSION([U, V]), ValueError, "no labels"),
-        (lambda: IN_BATCH([U, V], GRADED), ValueError, "InBatchNegatives takes"),
+        (lambda: REGRESSION([U, V]), ValueError, "given no labels: give every row a label"),
+        (lambda: IN_BATCH([U, V], GRADED), ValueError, "given labels as float32 (4,): leave the labels out"),
         (lambda: REGRESSION([U, V], GRADED[:, None]), ValueError, "shape (4, 1)"),
         (lambda: REGRESSION([U, V], GRADED[:3]), ValueError, "shape (4,)"),
         (lambda: REGRESSION([U, V], torch.tensor(0.5)), ValueError, "shape ()"),
-        (lambda: REGRESSION([U, V], GRADED.tolist()), TypeError, "a list"),
+        (lambda: REGRESSION([U, V], GRADED.tolist()), TypeError, "labels as list"),
         (lambda: REGRESSION([U, V], BINARY), TypeError, "int64 labels"),
         (lambda: REGRESSION([U, V], BINARY.bool()), TypeError, "bool (4,)"),
-        (lambda: PAIRS([U, V], GRADED), TypeError, "convert to int"),
+        (lambda: PAIRS([U, V], GRADED), TypeError, "float32 labels: pass int labels"),
         (lambda: PAIRS([U, V], BINARY + 1), ValueError, "label 2 in row 1"),
         (lambda: REGRESSION([U, V], GRADED * 5), ValueError, "from 0 to 1"),
+        (lambda: REGRESSION([U, V], GRADED * 3.8), ValueError, "label 1.9 in row 1: rescale the labels"),
         (lambda: REGRESSION([U, V], GRADED.log().sqrt()), ValueError, "nan in row 0"),
-        (lambda: losses.CoSENT()([U, V], GRADED / 0), ValueError, "nan in row 0"),
+        (lambda: losses.CoSENT()([U, V], GRADED / 0), ValueError, "nan in row 0: correct it"),
         (lambda: losses.CoSENT()([U, V], GRADED.log()), ValueError, "-inf in row 0"),
-        (lambda: SOFTMAX([U, V], BINARY + 2), ValueError, "label 3 in row 1"),
+        (lambda: SOFTMAX([U, V], BINARY + 2), ValueError, "label 3 in row 1: correct it"),
         (lambda: SOFTMAX([U, V], BINARY - 1), ValueError, "from 0 to 2"),
         # one row alone
         (lambda: IN_BATCH([U[:1], V[:1]]), ValueError, "single candidate"),
         (lambda: losses.InBatchNegatives(symmetric=True)([U[:1]] * 3), ValueError, "single candidate"),
         (lambda: losses.CoSENT()([U[:1], V[:1]], GRADED[:1]), ValueError, "single pair"),
         # settings
-        (lambda: losses.InBatchNegatives(temperature=0), ValueError, "temperature must be above 0"),
+        (lambda: losses.InBatchNegatives(temperature=0), ValueError, "temperature is 0: give a finite number above 0"),
         (lambda: losses.InBatchNegatives(temperature=-0.1), ValueError, "-0.1"),
         (lambda: losses.InBatchNegatives(temperature=math.nan), ValueError, "nan"),
         (lambda: losses.InBatchNegatives(temperature="low"), TypeError, "'low'"),
-        (lambda: losses.InBatchNegatives(temperature=True), TypeError, "not True"),
-        (lambda: losses.CoSENT(scale=0), ValueError, "scale must be above 0"),
-        (lambda: losses.TripletMargin(margin=-1), ValueError, "margin must be at least 0"),
+        (lambda: losses.InBatchNegatives(temperature=True), TypeError, "is True"),
+        (lambda: losses.CoSENT(scale=0), ValueError, "scale is 0"),
+        (lambda: losses.TripletMargin(margin=-1), ValueError, "margin is -1: give a finite number of at least 0"),
         (lambda: losses.TripletMargin(margin=math.inf), ValueError, "finite"),
-        (lambda: losses.TripletMargin(distance="manhattan"), ValueError, "'euclidean', 'cosine'"),
+        (lambda: losses.TripletMargin(distance="manhattan"), ValueError, "'manhattan' is not one of euclidean, cosine"),
         (lambda: losses.PairContrastive(margin=None), TypeError, "None"),
-        (lambda: losses.SoftmaxClassification(8, 1), ValueError, "classes must be at least 2"),
+        (lambda: losses.SoftmaxClassification(8, 1), ValueError, "classes is 1: give a whole number of at least 2"),
         (lambda: losses.SoftmaxClassification(8, 2.5), TypeError, "whole number"),
-        (lambda: losses.SoftmaxClassification(0, 3), ValueError, "dim must be at least 1"),
-        (lambda: losses.SoftmaxClassification(8, 3, "u,v,u+v"), ValueError, "'u,v,|u-v|'"),
+        (lambda: losses.SoftmaxClassification(0, 3), ValueError, "dim is 0: give a whole number of at least 1"),
+        (lambda: losses.SoftmaxClassification(True, 3), TypeError, "dim is True"),
+        (lambda: losses.SoftmaxClassification(8, 3, "u,v,u+v"), ValueError, "features 'u,v,u+v' is not one of 'u,v'"),
     ],
 )
 def test_bad_input_is_named_in_one_sentence(call, kind, words):
     with pytest.raises(kind) as caught:
         call()
     message = str(caught.value)
-    assert words in message and message.endswith(".") and "\n" not in message
+    assert words in message and not message.endswith(".") and "\n" not in message
 
 
 def test_one_row_with_a_hard_negative_is_a_choice():

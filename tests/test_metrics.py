@@ -20,6 +20,18 @@ def test_correlations_equal_scipy_with_and_without_ties(seed):
         assert m.spearman(a, b) == pytest.approx(scipy.stats.spearmanr(a, b).statistic, abs=1e-12)
 
 
+@pytest.mark.parametrize("scale", [1e200, 1e-200, 5e-324])
+def test_correlations_do_not_see_scale(scale):
+    x = np.array([1.0, 2, 4]) * scale  # whose squares overflow, or vanish
+    assert m.pearson(x, [1, 2, 3]) == pytest.approx(m.pearson([1, 2, 4], [1, 2, 3]))
+    assert m.pearson([3, 2, 1], x) == pytest.approx(m.pearson([3, 2, 1], [1, 2, 4]))
+
+
+def test_spearman_tells_neighbouring_numbers_apart():
+    # 1e-320 / 1e10 is 0: a scaling before the ranks would tie these two.
+    assert m.spearman([1e-320, 2e-320, 1e10], [1, 2, 3]) == pytest.approx(1)
+
+
 def test_spearman_by_hand():
     # Ranks 1 2.5 2.5 4 against 1 2 3 4: deviations -1.5 0 0 1.5 and -1.5 -.5 .5 1.5.
     assert m.spearman([0, 7, 7, 9], [1, 2, 3, 4]) == pytest.approx(4.5 / math.sqrt(22.5))
@@ -41,6 +53,12 @@ def test_rankings_by_hand():
     assert [m.recall(RANKING, {"a", "b", "c"}, k) for k in (1, 2, 5)] == [0, 1 / 3, 2 / 3]
     assert m.average_precision(RANKING, ["a", "b", "c"], k=5) == pytest.approx((1 / 2 + 2 / 4) / 3)
     assert m.average_precision(RANKING, ["a", "b", "c"], k=2) == pytest.approx((1 / 2) / 2)
+
+
+def test_k_may_be_a_numpy_number():
+    for measure in (m.ndcg, m.reciprocal_rank, m.recall, m.average_precision):
+        value = measure(RANKING, GRADES, k=np.int64(2))
+        assert value == measure(RANKING, GRADES, k=2) and type(value) is float
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -118,18 +136,22 @@ NAN = float("nan")
         (lambda: m.pearson([1, None, 3], [1, 2, 3]), ValueError, "NaN"),
         (lambda: m.spearman([1, 2], [1, 2, 3]), ValueError, "2 and 3"),
         (lambda: m.spearman([1], [1]), ValueError, "at least 2"),
-        (lambda: m.spearman([[1], [2]], [1, 2]), ValueError, "(2, 1)"),
+        (lambda: m.spearman([[1], [2]], [1, 2]), ValueError, "must be (N,), but have shape (2, 1)"),
         (lambda: m.spearman(["high", "low"], [1, 2]), TypeError, "numbers"),
         (lambda: m.ndcg(["a", "a"], {"a": 1}), ValueError, "once"),
         (lambda: m.ndcg(["a"], {"a": 0}), ValueError, "without a relevant document"),
         (lambda: m.ndcg(["a"], {"a": -1}), ValueError, "at least 0"),
         (lambda: m.ndcg(["a"], {"a": NAN}), ValueError, "finite"),
-        (lambda: m.recall(["a"], {"a"}, k=0), ValueError, "not 0"),
+        (lambda: m.recall(["a"], {"a"}, k=0), ValueError, "k is 0"),
+        (lambda: m.recall(["a"], {"a"}, k=True), ValueError, "k is True"),
+        (lambda: m.recall(["a"], {"a"}, k=2.0), ValueError, "k is 2.0: give a whole number"),
         (lambda: m.recall("abc", {"a"}), TypeError, "list of document ids"),
         (lambda: m.reciprocal_rank(["a"], []), ValueError, "without a relevant document"),
         (lambda: m.uniformity([[1, 0]]), ValueError, "at least 2"),
         (lambda: m.anisotropy([[1, 0], [0, 0]]), ValueError, "vector 1 is all zeros"),
         (lambda: m.anisotropy([[1, 0], [NAN, 0]]), ValueError, "NaN"),
+        (lambda: m.anisotropy([1, 0]), ValueError, "must be (N, D), but have shape (2,)"),
+        (lambda: m.anisotropy(torch.ones(2, 2, requires_grad=True)), TypeError, "vectors must be numbers"),
         (lambda: m.alignment([[1, 0]], [[1, 0], [0, 1]]), ValueError, "(1, 2) and (2, 2)"),
     ],
 )
