@@ -42,7 +42,7 @@ def retrieval(
     """
     _check_judged(queries, passages, relevant)
     if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
-        raise ValueError(f"k is {k!r}: measure at a whole number of passages, at least one")
+        raise ValueError(f"k is {k!r}: give a whole number of at least 1")
     ids = list(passages)
     index = Exact(_encode(encoder, passages.values()))
     _, found = index.search(encoder.encode([queries[query] for query in relevant]), k)  # (Q, k)

@@ -36,7 +36,7 @@ class Exact:
         for k below 1 and for another width, TypeError for anything but an array of numbers.
         """
         if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
-            raise ValueError(f"k is {k!r}: ask for a whole number of neighbours, at least one")
+            raise ValueError(f"k is {k!r}: give a whole number of at least 1")
         single = np.ndim(queries) == 1 and len(queries) > 0
         rows = self._prepared([queries] if single else queries, "queries")  # (Q, D)
         if rows.shape[1] != self.vectors.shape[1]:
