@@ -452,17 +452,21 @@ def test_a_bare_name_that_the_hub_has_goes_first(cached: Path) -> None:
     assert sources.find("tiny").relative_to(hub).parts[0] == "models--tiny"
 
 
-def test_a_name_that_the_hub_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "looked_for"),
+    [("nonesuch", ["nonesuch", "sentence-transformers/nonesuch"]), ("someone/nonesuch", ["someone/nonesuch"])],
+)
+def test_a_name_that_the_hub_does_not_know(name: str, looked_for: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def unknown(name: str, **options: object) -> str:
-        asked.append(name)
-        raise RepositoryNotFoundError(name, response=Mock())
+    def unknown(full_name: str, **options: object) -> str:
+        asked.append(full_name)
+        raise RepositoryNotFoundError(full_name, response=Mock())
 
     monkeypatch.setattr(sources, "snapshot_download", unknown)
-    with pytest.raises(FileNotFoundError, match="'nonesuch' is neither .*, and .* no public model of that name"):
-        load("nonesuch")
-    assert asked == ["nonesuch", "sentence-transformers/nonesuch"]
+    with pytest.raises(FileNotFoundError, match=f"'{name}' is neither .*, and .* no public model of that name"):
+        load(name)
+    assert asked == looked_for
 
 
 def test_a_link_out_of_the_hub_cache(cached: Path, saved: Path) -> None:
@@ -822,7 +826,7 @@ def test_a_folder_of_other_things_is_not_replaced(tmp_path: Path) -> None:
 def test_other_things_beside_a_saved_model_stay(saved: Path) -> None:
     (saved / "notes.txt").write_text("mine")
     before = contents(saved)
-    with pytest.raises(FileExistsError, match="holds notes.txt"):
+    with pytest.raises(FileExistsError, match="holds notes.txt, which is not part of a saved model"):
         save(build("bert"), saved)
     assert contents(saved) == before
 
