@@ -8,7 +8,7 @@
 # **After this lesson you can**
 #
 # - *compute* a cosine by hand, in one line, and with the course's package,
-# - *search* 200 sentences by meaning, and *say* how that differs from searching by words,
+# - *search* by meaning, and *say* how that differs from searching by words,
 # - *measure* a search, and *say* what a few queries can tell,
 # - *read* a map of vectors, and *state* how much it leaves out.
 #
@@ -36,8 +36,8 @@
 # ## Is everything in place?
 #
 # Each line of this cell says `[ OK ]`, or `[FAIL]` and what to do about it.
-# (It stops with *No module named 'sbert_lab'*? Then this notebook runs in another Python: close it and start the
-# course with `python3 course.py lab`.)
+# (*No module named 'sbert_lab'*? Then this notebook runs in another Python: close it and start the course with
+# `python3 course.py lab`.)
 
 # %% tags=["nbval-ignore-output"]
 from sbert_lab import doctor
@@ -54,9 +54,9 @@ print("Everything is in place.")
 # The line *model* means that the 90 MB of weights on your disk, the numbers that the model has learned, are the
 # published ones: you are about to use the real `all-MiniLM-L6-v2`, a small and widely used sentence encoder.
 #
-# A line that begins with `assert` stops the notebook if its claim is not true. In the cells called *The numbers this page
-# states* such lines hold every measured number of the text. If you have changed something above, they may rightly stop;
-# if not, ask `python3 course.py doctor`.
+# The cells called *The numbers this page states* hold every measured number of the text: a line that begins with `assert`
+# stops if its claim is not true. Where you have changed something, it may rightly stop; otherwise ask
+# `python3 course.py doctor`.
 
 # %% [markdown]
 # ## A toy first: three sentences, four numbers
@@ -88,7 +88,7 @@ print(toy.shape)
 # opposite directions. Opposite *directions*, not opposite meanings: you will see the difference.
 #
 # **Predict, then run (1 of 4).** The three lengths are 3, 5 and 5. Work out the cosine of *soup* and *broth* on paper.
-# And will *soup* and *Saturn*, which have so little to do with each other, come out at 0?
+# And will *soup* and *Saturn* come out at 0?
 
 
 # %% jupyter={"outputs_hidden": true}
@@ -243,8 +243,8 @@ bland = "Why is my soup so bland?"
 compare(bland)
 
 # %% [markdown]
-# The word search finds the bread rolls, no help at all. The search by meaning puts the squeeze of lemon first with 0.39,
-# before the bread rolls with 0.34. Is 0.39 much? A number alone says nothing: put others beside it.
+# The word search finds the bread rolls, no help at all. By meaning the squeeze of lemon comes first with 0.39, before
+# the bread rolls with 0.34. Is 0.39 much? Put other numbers beside it.
 
 # %%
 for word, others in {"soup": ("broth", "Saturn"), "bland": ("dull", "loud")}.items():
@@ -316,8 +316,8 @@ compare(reworded, k=1)
 
 # %% [markdown]
 # *Could* for *can* changes next to nothing in the meaning: 0.97. *Cannot* for *can* turns it round: 0.96, as if it were just as
-# harmless. Yet the same thing in other words falls to 0.78, and finds Neptune. The model hears *planet*, *see* and
-# *naked eye* much louder than *not*. It does hear it: from *can* to *cannot* the five planets sink from 0.63 to 0.58, and
+# harmless. Yet the same thing in other words falls to 0.78, and finds Neptune. The model seems to
+# hear *planet*, *see* and *naked eye* much louder than *not*. It does hear it: from *can* to *cannot* the five planets sink from 0.63 to 0.58, and
 # Neptune gains, from 0.56 to 0.57. Only not enough. (And this is one example: a hint, not a law.)
 
 # %%
@@ -337,8 +337,8 @@ print("Your numbers are those of the text.")
 # words agree. People often do repeat the words, so this is no fair contest; it shows what each search can and
 # cannot do.
 #
-# At which **rank** does the expected sentence stand? A tie counts as its worst place; by words, a sentence that shares
-# none has no rank.
+# At which **rank** does the expected sentence stand? A tie counts as its worst place; without a shared word there is no
+# rank by words.
 
 # %%
 queries = table("queries")
@@ -368,10 +368,10 @@ for way, ranks in rank_by.items():
     for name, some in (("15 queries", ranks), ("13 traps", on_traps)):
         print(f"by {way:8} {name:10}  first in {some.count(1):2},  MRR {mean_reciprocal_rank(some):.2f}")
 chance = mean_reciprocal_rank(range(1, 201))
-print(f"in random order                     MRR {chance:.2f}")
+print(f"{'in random order':38}MRR {chance:.2f}")
 
 # %% [markdown]
-# There are two ways to read this. By meaning all 15 answers are among the first 12 of 200, nine among the first five; the
+# By meaning all 15 answers are among the first 12 of 200, nine among the first five; the
 # MRR of 0.39 is far above the 0.03 of a random order. Yet only 3 are *first*, and two of those are the controls: on the
 # traps alone it is 1 of 13, MRR 0.30. The model finds the neighbourhood and often misses the house.
 #
@@ -392,7 +392,8 @@ print(f"95 % of the draws have an MRR from {low:.2f} to {high:.2f}")
 
 # %%
 # The numbers this page states
-by_model, traps = rank_by["meaning"], [rank for rank, is_trap in zip(rank_by["meaning"], trap, strict=True) if is_trap]
+by_model = rank_by["meaning"]
+traps = [rank for rank, is_trap in zip(by_model, trap, strict=True) if is_trap]
 assert by_model.count(1) == 3 and max(by_model) == by_model[14] == 12 and by_model[10] == 8
 assert sum(rank <= 5 for rank in by_model) == 9 and round(mean_reciprocal_rank(by_model), 2) == 0.39
 assert len(traps) == 13 and traps.count(1) == 1 and round(mean_reciprocal_rank(traps), 2) == 0.30
@@ -583,7 +584,7 @@ print(cosine_matrix(mine, mine).numpy().round(2))
 #
 # <details><summary>A. anything from −1 to 1</summary>Right: the vectors decide, not the letters. In practice less: between our 200 sentences −0.21 to 0.61.</details>
 # <details><summary>B. 0</summary>No. That is the word search.</details>
-# <details><summary>C. undefined</summary>No. Only a vector of zeros, which has no direction, has no cosine.</details>
+# <details><summary>C. undefined</summary>No. That is so only for a vector of zeros.</details>
 #
 # ### 2. One query's best cosine is 0.34, another's 0.58. So …
 #
@@ -607,7 +608,7 @@ print(cosine_matrix(mine, mine).numpy().round(2))
 # ### 5. Two groups overlap on a PCA map that keeps 10 % of the variance. So …
 #
 # <details><summary>A. they overlap in these two directions</summary>Right, and no more than that.</details>
-# <details><summary>B. the model cannot tell them apart</summary>No. They may be well apart in the 90 % that you do not see.</details>
+# <details><summary>B. the model cannot tell them apart</summary>No. They may be well apart in the other 90 %.</details>
 # <details><summary>C. the map is useless</summary>No. It shows its two directions truly.</details>
 #
 # ## The map of the course
