@@ -82,7 +82,7 @@ def _sha256(path: Path) -> str | None:
 
 
 def _from_hub(name: str) -> Path:
-    """A name without an owner is one of the oldest (bert-base-uncased), or one of sentence-transformers, as there."""
+    """A name without an owner is tried as it is (bert-base-uncased), then as one of sentence-transformers' own."""
     trouble = None
     for full_name in [name] if "/" in name else [name, f"sentence-transformers/{name}"]:
         try:

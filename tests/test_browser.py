@@ -139,6 +139,7 @@ def test_lab_opens_the_first_lesson(lesson):
 
 def test_every_cell_runs_without_error_or_warning(lesson):
     assert lesson.locator(f"{NOTEBOOK} .jp-OutputArea-output").count() > 0
+    assert lesson.locator(f"{NOTEBOOK} .jp-OutputPlaceholder").count() == 0, "an output stayed folded after its run"
     assert lesson.locator(ERROR).all_inner_texts() == []
     assert lesson.locator(STDERR).all_inner_texts() == []
 
