@@ -9,8 +9,6 @@ without it.
 
 import random
 from collections.abc import Callable
-from contextlib import redirect_stderr
-from io import StringIO
 from itertools import cycle
 from typing import Any
 
@@ -44,8 +42,7 @@ def table(name: str, sides: Sides, rows: list[Row], rounds: int) -> list[dict[st
     agreement = _agreement(sides, ours, theirs, rows[: PLAN.batch_size])
 
     def our_steps(batches: list[list[Row]]) -> None:
-        with redirect_stderr(StringIO()):  # the progress bar
-            train(encoder, [row for batch in batches for row in batch], ours, PLAN)
+        train(encoder, [row for batch in batches for row in batch], ours, PLAN)
 
     def their_steps(batches: list[list[Row]]) -> None:
         options = {"lr": PLAN.learning_rate, "weight_decay": PLAN.weight_decay, "fused": True}  # as in its trainer

@@ -114,7 +114,8 @@ def train(
     try:
         if dev and not run.step:
             run.evaluate(dev)
-        with tqdm(total=batches.steps, initial=run.step, desc="train", disable=distributed.rank() > 0) as bar:
+        quiet = {"disable": True} if distributed.rank() else {}  # nothing said: TQDM_DISABLE decides
+        with tqdm(total=batches.steps, initial=run.step, desc="train", **quiet) as bar:
             for epoch, batch in batches.since(run.step):
                 started = time.perf_counter()
                 bar.set_postfix(epoch=epoch, loss=f"{run.take_step(batch, gradients):.4f}", refresh=False)

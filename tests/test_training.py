@@ -387,3 +387,12 @@ def test_plan_is_small_and_frozen() -> None:
     assert len(dataclasses.fields(Plan)) <= 14
     with pytest.raises(dataclasses.FrozenInstanceError):
         Plan().epochs = 2
+
+
+def test_the_bar_can_be_switched_off_from_outside() -> None:
+    for setting, shown in (({}, True), ({"TQDM_DISABLE": "1"}, False)):
+        script = "import sys; sys.path.insert(0, sys.argv[1]); from test_training import *; "
+        script += "train(tiny_encoder(), PAIRS, InBatchNegatives(), FAST)"
+        environment = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"} | setting
+        done = subprocess.run([sys.executable, "-c", script, str(SRC)], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0 and ("loss=" in done.stderr) == shown
