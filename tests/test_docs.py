@@ -52,3 +52,12 @@ def test_in_the_tree_a_file_stands_below_all_that_it_imports():
         ]
         for module in filter(None, (word for words in imported for word in words)):
             assert f"{module}.py" in package[:place], f"{name} imports {module}: list it below"
+
+
+def test_the_readmes_samples_run(capsys):
+    """As a reader would paste them, one after the other."""
+    samples = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
+    names = {}
+    for sample in samples:
+        exec(sample, names)
+    assert capsys.readouterr().out == "Ladybirds eat the aphids.\n" and len(names["history"].losses) == 1
