@@ -57,8 +57,6 @@ class Encoder(nn.Module):
         max_length: int | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(pooling, str) or pooling not in POOLINGS:
-            raise ValueError(f"pooling {pooling!r} is not one of {', '.join(POOLINGS)}")
         if isinstance(dense, nn.Module) or not all(isinstance(layer, Dense) for layer in dense):
             raise TypeError(f"dense is a {type(dense).__name__}: give a list of Dense layers and of nothing else")
         width = backbone.dimension
@@ -75,6 +73,17 @@ class Encoder(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.backbone.device
+
+    @property
+    def pooling(self) -> str:
+        """The name of the pooling, one of `POOLINGS`. Raises ValueError when set to another."""
+        return self._pooling
+
+    @pooling.setter
+    def pooling(self, name: str) -> None:
+        if not isinstance(name, str) or name not in POOLINGS:
+            raise ValueError(f"pooling {name!r} is not one of {', '.join(POOLINGS)}")
+        self._pooling = name
 
     @property
     def max_length(self) -> int:

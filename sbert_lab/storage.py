@@ -67,9 +67,10 @@ def load(
     """The encoder in a folder, or the one carried with the course under this name, or the one on the Hub.
 
     A transformers folder without modules.json becomes an encoder with mean pooling; for another pooling of any model,
-    `Encoder(load(name).backbone, pooling="cls")`. `device` is a GPU where there is one and the CPU elsewhere; Apple's
-    mps only when asked for, as its results are not among those tested here. Raises FileNotFoundError where nothing is
-    found, ValueError for what is damaged, unsafe or not computable here.
+    set `encoder.pooling = "cls"`. `device` is a GPU where there is one and the CPU elsewhere; Apple's mps only when
+    asked for, as its results are not among those tested here. `precision` is what is computed in; the weights stay
+    float32. Raises FileNotFoundError where nothing is found, ValueError for what is damaged, unsafe or not computable
+    here.
 
     >>> load("all-MiniLM-L6-v2").encode("a cat").shape
     (384,)

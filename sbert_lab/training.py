@@ -10,6 +10,7 @@ rank.
 import json
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -78,6 +79,8 @@ class History:
     seconds: float = 0.0
 
 
+SETTINGS = ("pooling", "normalize", "max_length", "dimension")  # of an encoder; its weights a checkpoint brings
+
 FillGradients = Callable[[Encoder, Loss, Sequence[Tokens], Tensor | None, int], Tensor]
 Dev = Callable[[Encoder], float]
 
@@ -95,21 +98,26 @@ def train(
     """Train `encoder` in place on `rows`; with `dev`, finish with the weights that scored highest.
 
     `dev(encoder)` returns a number, more is better; the score before the first step is the one to beat, and if no later
-    one does, the encoder ends as it was. `folder` keeps a checkpoint, and a run found there is continued. `gradients`
-    is a function of `sbert_lab.gradients`: `cached` for batches that do not fit in memory. Raises ValueError or
-    TypeError before the first step where rows, loss and plan do not fit, and FloatingPointError at the step whose loss
-    or gradient is not finite.
+    one does, the encoder ends as it was. `folder` keeps a checkpoint (once an epoch, unless the plan says otherwise),
+    and a run found there is continued, with its weights. `gradients` is a function of `sbert_lab.gradients`: `cached`
+    for batches that do not fit in memory. Raises ValueError or TypeError before the first step where rows, loss and
+    plan do not fit, and FloatingPointError at the step whose loss or gradient is not finite.
 
     >>> dev = lambda encoder: evaluation.sts(encoder, dev_rows)["spearman"]
     >>> history = train(encoder, rows, losses.InBatchNegatives(), Plan(epochs=2), dev=dev)
     """
     distributed.start()
     _check(encoder, rows, loss, plan)
+    if plan.evaluate_every and dev is None:
+        raise ValueError(f"evaluate_every is {plan.evaluate_every} but there is no dev to evaluate with")
+    if plan.checkpoint_every and folder is None:
+        raise ValueError(f"checkpoint_every is {plan.checkpoint_every} but there is no folder to keep checkpoints in")
     run = _Run(encoder, rows, loss.to(encoder.device), plan)
     path = Path(folder) / "checkpoint.safetensors" if folder is not None else None
-    facts = run.facts() if path else {}
+    facts = run.facts() | {"scored by dev": dev is not None} if path else {}
     if path and path.exists():
         run.restore(path, facts)
+        tqdm.write(f"{path}: continuing after step {run.step} of {run.batches.steps}")
     batches = run.batches
     try:
         if dev and not run.step:
@@ -129,6 +137,8 @@ def train(
         run.put(run.best)
     finally:
         run.rest()
+    if run.history.cut:
+        warnings.warn(f"{run.history.cut} texts were cut at {encoder.max_length} tokens (max_length)", stacklevel=2)
     return run.history
 
 
@@ -146,6 +156,9 @@ class _Run:
             for name, weight in module.named_parameters()
             if weight.requires_grad
         }
+        for name, weight in self.weights.items():
+            if weight.dtype != torch.float32:  # bfloat16 weights would round most updates away
+                raise ValueError(f"{name} is {weight.dtype}: train float32 weights, in bfloat16 by load's precision")
         if not self.weights:
             raise ValueError("nothing can be trained: every weight of the encoder and the loss is frozen")
         self.best: dict[str, Tensor] = {}
@@ -183,8 +196,8 @@ class _Run:
     def facts(self) -> dict[str, Any]:
         """What a checkpoint must agree with to be continued."""
         size = sum(weight.numel() for weight in self.weights.values())
-        rows = _fingerprint(self.rows)
-        return {"plan": asdict(self.plan), "rows": rows, "loss": str(self.loss), "numbers to learn": size}
+        own = {"rows": _fingerprint(self.rows), "loss": str(self.loss), "numbers to learn": size}
+        return asdict(self.plan) | own | {name: getattr(self.encoder, name) for name in SETTINGS}
 
     def evaluate(self, dev: Dev) -> None:
         """Score the encoder; remember its weights if none were better."""
@@ -223,7 +236,7 @@ class _Run:
         for name, ours in json.loads(json.dumps(facts)).items():
             if stored.get(name) != ours:
                 raise ValueError(
-                    f"{path} belongs to another run: its {name} is {stored.get(name)!r:.200}, not {ours!r:.200}; "
+                    f"{path} belongs to another run: {name} is {stored.get(name)!r:.200} there, not {ours!r:.200}; "
                     "choose another folder, or delete it to start anew"
                 )
         self.put(tensors["weights"])

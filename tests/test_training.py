@@ -188,7 +188,8 @@ def resumable(folder: Path | None, fill=gradients.plain) -> tuple[dict, dict, li
         moved = sum((weight - start[name]).abs().sum().item() for name, weight in weights(encoder).items())
         return -moved or -1e9  # at the start nothing has moved: the worst
 
-    history = train(encoder, LABELLED, loss, RESUMED, dev=nearness, folder=folder, gradients=fill)
+    plan = RESUMED if folder else dataclasses.replace(RESUMED, checkpoint_every=None)
+    history = train(encoder, LABELLED, loss, plan, dev=nearness, folder=folder, gradients=fill)
     assert max(history.scores, key=lambda pair: pair[1])[0] == 2  # a later best would hide a lost one
     return weights(encoder), weights(loss), history.losses, history.scores
 
@@ -262,19 +263,22 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     ("change", "name"),
     [
         ({"rows": LABELLED[:-1]}, "rows"),
-        ({"plan": dataclasses.replace(RESUMED, learning_rate=1e-4)}, "plan"),
+        ({"plan": dataclasses.replace(RESUMED, learning_rate=1e-4)}, "learning_rate"),
+        ({"encoder": tiny_encoder(pooling="cls")}, "pooling"),
+        ({"dev": None, "plan": dataclasses.replace(RESUMED, evaluate_every=None)}, "evaluate_every"),
         ({"loss": SoftmaxClassification(32, 3, features="u*v")}, "loss"),
     ],
 )
 def test_another_runs_checkpoint_is_refused_and_left_alone(tmp_path: Path, change: dict, name: str) -> None:
     resumable(tmp_path)
     file = tmp_path / "checkpoint.safetensors"
-    before, encoder = file.read_bytes(), tiny_encoder()
-    start = weights(encoder)
-    given = {"rows": LABELLED, "loss": SoftmaxClassification(32, 3), "plan": RESUMED} | change
-    with pytest.raises(ValueError, match=f"belongs to another run: its {name} is .*choose another folder"):
-        train(encoder, **given, folder=tmp_path)
-    assert file.read_bytes() == before and same(start, weights(encoder))
+    before = file.read_bytes()
+    given = {"encoder": tiny_encoder(), "rows": LABELLED, "loss": SoftmaxClassification(32, 3), "plan": RESUMED}
+    given |= {"dev": lambda encoder: 0.0} | change
+    start = weights(given["encoder"])
+    with pytest.raises(ValueError, match=f"belongs to another run: {name} is .*choose another folder"):
+        train(**given, folder=tmp_path)
+    assert file.read_bytes() == before and same(start, weights(given["encoder"]))
 
 
 class NotANumber(CosineRegression):
@@ -298,7 +302,9 @@ def test_a_nan_loss_stops_with_the_step_and_its_rows_and_keeps_the_weights(tmp_p
 
 def test_truncated_texts_are_counted() -> None:
     encoder = tiny_encoder(max_length=5)
-    history = train(encoder, PAIRS[:4] + [Row(("the old red house on the mat", "a cat"))], InBatchNegatives(), FAST)
+    rows = PAIRS[:4] + [Row(("the old red house on the mat", "a cat"))]
+    with pytest.warns(UserWarning, match="1 texts were cut at 5 tokens"):
+        history = train(encoder, rows, InBatchNegatives(), FAST)
     assert history.cut == 1
 
 
@@ -337,6 +343,15 @@ BAD = {
     "a name for an encoder": (lambda: train("MiniLM", PAIRS, InBatchNegatives()), TypeError, "str and Plan"),
     "a number for a plan": (
         lambda: train(tiny_encoder(), PAIRS, InBatchNegatives(), 3), TypeError, "not Encoder and int"
+    ),
+    "half the precision": (
+        lambda: train(tiny_encoder().bfloat16(), PAIRS, InBatchNegatives()), ValueError, "train float32 weights"
+    ),
+    "nothing to evaluate with": (
+        lambda: train(tiny_encoder(), PAIRS, InBatchNegatives(), Plan(evaluate_every=1)), ValueError, "there is no dev"
+    ),
+    "nowhere to keep checkpoints": (
+        lambda: train(tiny_encoder(), PAIRS, InBatchNegatives(), Plan(checkpoint_every=1)), ValueError, "no folder"
     ),
     "nothing to learn": (lambda: train(frozen(), PAIRS, InBatchNegatives()), ValueError, "frozen"),
     "dev returns a dict": (
