@@ -57,6 +57,8 @@ class Encoder(nn.Module):
         max_length: int | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(backbone, Backbone):
+            raise TypeError(f"backbone is a {type(backbone).__name__}: give a Backbone, such as load(name).backbone")
         if isinstance(dense, nn.Module) or not all(isinstance(layer, Dense) for layer in dense):
             raise TypeError(f"dense is a {type(dense).__name__}: give a list of Dense layers and of nothing else")
         width = backbone.dimension
@@ -98,11 +100,17 @@ class Encoder(nn.Module):
         self._max_length = int(tokens)
 
     def tokenize(self, texts: Sequence[str]) -> tuple[Tokens, int]:
-        """The texts as tokens, and how many were cut at `max_length`."""
+        """The texts as tokens, and how many were cut at `max_length`; TypeError for a single str."""
+        if isinstance(texts, str):
+            raise TypeError(f"tokenize takes a list of texts, not the str {texts!r:.40}")
         return Tokens.from_texts(self.backbone.tokenizer, texts, self.max_length)
 
     def forward(self, tokens: Tokens) -> Tensor:
         """One vector a text, with gradients where they are on: (B, dimension) float32."""
+        if not isinstance(tokens, Tokens):
+            raise TypeError(
+                f"an encoder called directly takes Tokens, not a {type(tokens).__name__}: use encode(texts)"
+            )
         tokens = tokens.to(self.device)
         vectors = POOLINGS[self.pooling](self.backbone(tokens), tokens)  # (T, D) -> (B, D)
         for layer in self.dense:

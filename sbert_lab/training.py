@@ -108,6 +108,9 @@ def train(
     """
     distributed.start()
     _check(encoder, rows, loss, plan)
+    for name, given in {"dev": dev, "gradients": gradients}.items():
+        if not callable(given) and (name, given) != ("dev", None):
+            raise TypeError(f"{name} is a {type(given).__name__}: give a function, as the example of train does")
     if plan.evaluate_every and dev is None:
         raise ValueError(f"evaluate_every is {plan.evaluate_every} but there is no dev to evaluate with")
     if plan.checkpoint_every and folder is None:

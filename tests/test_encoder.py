@@ -365,3 +365,19 @@ def test_a_zero_vector_made_unit_stays_zero_and_passes_no_gradient_back() -> Non
     vectors = encoder(encoder.tokenize(["a cat"])[0])
     vectors.sum().backward()
     assert vectors.abs().max() == 0 and dense.linear.weight.grad.abs().max() == 0
+
+
+def test_calls_that_every_newcomer_tries_are_answered() -> None:
+    encoder = tiny_encoder()
+    for call, words in [
+        (lambda: encoder("a cat"), "takes Tokens, not a str: use encode"),
+        (lambda: encoder(encoder.tokenize(["a cat"])), "takes Tokens, not a tuple"),
+        (lambda: encoder.tokenize("a cat"), "takes a list of texts, not the str 'a cat'"),
+        (lambda: Encoder("all-MiniLM-L6-v2"), "backbone is a str: give a Backbone"),
+        (lambda: Encoder(encoder), "backbone is a Encoder: give a Backbone"),
+    ]:
+        with pytest.raises(TypeError, match=words):
+            call()
+    with pytest.raises(ValueError, match="pooling 'clss' is not one of mean"):
+        encoder.pooling = "clss"
+    assert encoder.pooling == "mean"

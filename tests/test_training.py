@@ -347,6 +347,12 @@ BAD = {
     "half the precision": (
         lambda: train(tiny_encoder().bfloat16(), PAIRS, InBatchNegatives()), ValueError, "train float32 weights"
     ),
+    "rows for a dev": (
+        lambda: train(tiny_encoder(), PAIRS, InBatchNegatives(), dev=PAIRS), TypeError, "dev is a list: give a function"
+    ),
+    "a name for gradients": (
+        lambda: train(tiny_encoder(), PAIRS, InBatchNegatives(), gradients="cached"), TypeError, "gradients is a str"
+    ),
     "nothing to evaluate with": (
         lambda: train(tiny_encoder(), PAIRS, InBatchNegatives(), Plan(evaluate_every=1)), ValueError, "there is no dev"
     ),
