@@ -108,13 +108,7 @@ def train(
     """
     distributed.start()
     _check(encoder, rows, loss, plan)
-    for name, given in {"dev": dev, "gradients": gradients}.items():
-        if not callable(given) and (name, given) != ("dev", None):
-            raise TypeError(f"{name} is a {type(given).__name__}: give a function, as the example of train does")
-    if plan.evaluate_every and dev is None:
-        raise ValueError(f"evaluate_every is {plan.evaluate_every} but there is no dev to evaluate with")
-    if plan.checkpoint_every and folder is None:
-        raise ValueError(f"checkpoint_every is {plan.checkpoint_every} but there is no folder to keep checkpoints in")
+    _check_options(plan, dev, folder, gradients)
     run = _Run(encoder, rows, loss.to(encoder.device), plan)
     path = Path(folder) / "checkpoint.safetensors" if folder is not None else None
     facts = run.facts() | {"scored by dev": dev is not None} if path else {}
@@ -315,6 +309,17 @@ def _check(encoder: Encoder, rows: Sequence[Row], loss: Loss, plan: Plan) -> Non
     check_rows(rows)
     loss.check_columns(len(rows[0].texts))
     loss.check_labels(_labels(rows, loss), len(rows))
+
+
+def _check_options(plan: Plan, dev: Dev | None, folder: str | Path | None, gradients: FillGradients) -> None:
+    """Refuse what cannot be called, and a plan that asks for what is not given."""
+    for name, given in {"dev": dev, "gradients": gradients}.items():
+        if not callable(given) and (name, given) != ("dev", None):
+            raise TypeError(f"{name} is a {type(given).__name__}: give a function, as the example of train does")
+    if plan.evaluate_every and dev is None:
+        raise ValueError(f"evaluate_every is {plan.evaluate_every} but there is no dev to evaluate with")
+    if plan.checkpoint_every and folder is None:
+        raise ValueError(f"checkpoint_every is {plan.checkpoint_every} but there is no folder to keep checkpoints in")
 
 
 def _labels(rows: Sequence[Row], loss: Loss) -> Tensor | None:
