@@ -62,10 +62,14 @@ class Backbone(nn.Module):
         """Whether batches run packed. On a GPU the padded view is used: one kernel per layer, not one per length."""
         return self.model.config._attn_implementation == "packed" and self.device.type == "cpu"
 
+    def autocast(self) -> torch.autocast:
+        """The context in which the model computes at its precision."""
+        return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
+
     def forward(self, tokens: Tokens) -> Tensor:
         """The last layer's vector of every token: (T, D) float32."""
         tokens = tokens.to(self.device)
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+        with self.autocast():
             hidden = self._packed(tokens) if self.packs else self._padded(tokens)
         return hidden.float()
 

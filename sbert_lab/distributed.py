@@ -43,6 +43,12 @@ def stop() -> None:
         dist.destroy_process_group()
 
 
+def wait() -> None:
+    """Go on when every process has come this far."""
+    if _together():
+        dist.barrier()
+
+
 def rank() -> int:
     """This process's number, 0 in one process."""
     return dist.get_rank() if _together() else 0

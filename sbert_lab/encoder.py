@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from sbert_lab.backbone import Backbone
 from sbert_lab.pooling import POOLINGS
 from sbert_lab.similarity import unit
-from sbert_lab.tokens import Tokens, check_text
+from sbert_lab.tokens import TOKENS_AT_ONCE, Tokens, check_text
 
 ACTIVATIONS = {
     "tanh": nn.Tanh,
@@ -27,7 +27,6 @@ ACTIVATIONS = {
     "sigmoid": nn.Sigmoid,
 }
 TEXTS_AT_ONCE = 16_384  # sorted by length among themselves: enough to fill batches, little to hold
-TOKENS_AT_ONCE = 2_000  # measured best on a CPU, where larger batches cost page faults; a GPU wants more
 
 
 class Dense(nn.Module):

@@ -16,10 +16,10 @@ FILES = sorted(PACKAGE.glob("*.py"))
 FLOORS = [  # from the ground up
     {"tokens", "similarity", "distributed", "checkpoint", "folders", "sources"},
     {"attention", "pooling", "losses", "metrics"},
-    {"backbone"},
+    {"backbone", "corpus", "loop"},
     {"encoder", "data", "pretrained"},
     {"gradients", "search"},
-    {"storage", "training", "evaluation"},
+    {"storage", "training", "evaluation", "pretraining"},
     {"plots", "doctor"},
     {"widgets", "checks"},
 ]

@@ -1,0 +1,166 @@
+"""How a BERT is made: masked-language modelling and next-sentence prediction (Devlin et al. 2019, section 3.1).
+
+A model reads pairs of text pieces in which some tokens are hidden; it learns to name the hidden ones from the vectors
+that stand in their place, and to say from the vector of [CLS] whether the second piece followed the first. Nothing in
+this asks for a vector that means the sentence. The text comes from `corpus.py`, the loop is the one of `loop.py`.
+"""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import BertForPreTraining, PreTrainedTokenizerFast
+
+from sbert_lab import loop
+from sbert_lab.backbone import Backbone
+from sbert_lab.corpus import Corpus
+from sbert_lab.tokens import Tokens
+
+STANDARD_DEVIATION = 0.02  # of BERT's weights at the start
+
+
+class Pretraining(nn.Module):
+    """A BERT and its two heads over packed tokens; what it trains is `model` itself."""
+
+    def __init__(
+        self, model: BertForPreTraining, tokenizer: PreTrainedTokenizerFast, precision: torch.dtype = torch.float32
+    ) -> None:
+        super().__init__()
+        self.backbone = Backbone(model.bert, tokenizer, precision)
+        self.masked_head, self.next_head = model.cls.predictions, model.cls.seq_relationship
+
+    def forward(self, tokens: Tokens, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores of every entry at the M `hidden` places, (M, V), and of B following A or not, (B, 2)."""
+        vectors = self.backbone(tokens)  # (T, D)
+        with self.backbone.autocast():
+            first = vectors[tokens.offsets[:-1].to(vectors.device), None]  # (B, 1, D): [CLS]
+            follows = self.next_head(self.backbone.model.pooler(first))
+            return self.masked_head(vectors[hidden]).float(), follows.float()
+
+    def losses(self, tokens: Tokens, next_labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
+        """Mean cross-entropy of the hidden tokens and of the next-sentence labels (B,), -100 for none: (), ()."""
+        corrupted, hidden = mask(tokens, self.backbone.tokenizer, share)
+        names, follows = self(corrupted, hidden.to(self.backbone.device))
+        masked = F.cross_entropy(names, tokens.ids[hidden].to(names.device))
+        judged = (next_labels >= 0).sum().clamp(min=1)  # a batch of single sentences has nothing to judge: 0, not NaN
+        following = F.cross_entropy(follows, next_labels.to(follows.device), reduction="sum") / judged
+        return masked, following
+
+
+def mask(tokens: Tokens, tokenizer: PreTrainedTokenizerFast, share: float) -> tuple[Tokens, Tensor]:
+    """The tokens with about `share` of them hidden, and which, (T,) bool; drawn from torch's global random state.
+
+    Of the hidden ones 80 % become [MASK], 10 % any entry, 10 % stay as they are (Devlin et al. 2019, appendix A.1).
+    Special tokens are never hidden; at least one other is.
+    """
+    ids = tokens.ids
+    ordinary = ~torch.isin(ids, torch.tensor(tokenizer.all_special_ids))  # (T,)
+    if not ordinary.any():
+        raise ValueError("there is nothing to mask: every token is a special one")
+    draw = torch.rand(len(ids)).masked_fill(~ordinary, 2.0)  # (T,)
+    hidden = draw <= max(share, draw.min().item())
+    fate = torch.rand(len(ids))
+    entries = torch.randint(len(tokenizer), ids.shape)
+    corrupted = ids.masked_fill(hidden & (fate < 0.8), tokenizer.mask_token_id)
+    return Tokens(torch.where(hidden & (fate >= 0.9), entries, corrupted), tokens.lengths, tokens.segments), hidden
+
+
+@torch.no_grad()
+def start_from_words(model: BertForPreTraining, vectors: NDArray[np.float32], counts: NDArray[np.int64]) -> None:
+    """Begin with word vectors (V, D) as input embeddings and with log frequencies, from `counts` (V,), as output bias.
+
+    From random embeddings the loss first stands for long where guessing by frequency stands; this begins below it.
+    """
+    table = torch.from_numpy(vectors)
+    known = table.abs().sum(dim=1) > 0
+    embeddings = model.bert.embeddings.word_embeddings.weight
+    embeddings[known] = (table / table[known].std() * STANDARD_DEVIATION)[known]
+    frequency = torch.from_numpy(counts + 1.0)  # an entry never seen is rare, not impossible
+    model.cls.predictions.bias.copy_((frequency / frequency.sum()).log())
+
+
+def save(model: BertForPreTraining, tokenizer: PreTrainedTokenizerFast, folder: str | Path) -> None:
+    """Write the model to `folder` in half precision, and its tokenizer; whoever loads it computes in float32."""
+    model.config.update({"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1})  # BERT's, for fine-tuning
+    halved = copy.deepcopy(model).half()
+    halved.save_pretrained(folder)
+    model.config.save_pretrained(folder)  # dtype float32: loaders that follow the config convert the weights
+    tokenizer.save_pretrained(folder)
+
+
+def pretrain(
+    model: Pretraining,
+    corpus: Corpus,
+    plan: loop.Plan,
+    *,
+    longest: Sequence[int] = (64,),
+    share: float = 0.2,
+    held_out: Corpus | None = None,
+    folder: str | Path | None = None,
+) -> loop.History:
+    """Train `model` in place on windows of the lengths `longest` (as in `Corpus.windows`) with a `share` of the tokens hidden.
+
+    With `held_out`, the history's scores are minus its loss, and the weights that did best are kept. A run found in
+    `folder` is continued.
+    """
+    windows, tokenizer = corpus.windows(longest), model.backbone.tokenizer
+
+    def fill(numbers: Sequence[int]) -> tuple[Tensor, int]:
+        tokens, labels = corpus.pairs(windows[list(numbers)], tokenizer)
+        order = tokens.lengths.argsort(stable=True)
+        parts = tokens.take(order).split(plan.tokens_at_once)
+        value = torch.zeros((), device=model.backbone.device)
+        for part, its_labels in zip(parts, labels[order].split([len(part) for part in parts]), strict=True):
+            loss = sum(model.losses(part, its_labels, share)) * (len(part.ids) / len(tokens.ids))
+            loss.backward()
+            value += loss.detach()
+        return value, 0
+
+    return loop.run(
+        {"model": model},
+        len(windows),
+        fill,
+        plan,
+        dev=None if held_out is None else lambda: -measure(model, held_out, windows=400)["loss"],
+        folder=folder,
+        facts={"tokens": len(corpus.ids), "longest": list(longest), "share": share},
+    )
+
+
+@torch.inference_mode()
+def measure(model: Pretraining, corpus: Corpus, longest: Sequence[int] = (128,), windows: int | None = None) -> dict[str, float]:
+    """What the model makes of text it has not seen, 15 % hidden as in training, the same in every call.
+
+    {"loss": nats a hidden token, "nats_per_character", "accuracy": share of hidden tokens named, "next_accuracy",
+    "next_share": of pairs that do follow, "tokens"}; the first `windows` windows of the corpus, None: all.
+    """
+    tokenizer, rows = model.backbone.tokenizer, corpus.windows(longest)[:windows]
+    width = torch.tensor([len(t.removeprefix("##")) for t in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))])
+    total = dict.fromkeys(("nats", "hidden", "characters", "right", "judged", "next_right", "next", "tokens"), 0.0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for start in range(0, len(rows), 64):
+            tokens, labels = corpus.pairs(rows[start : start + 64], tokenizer)
+            corrupted, hidden = mask(tokens, tokenizer, 0.15)
+            names, follows = (scores.cpu() for scores in model(corrupted, hidden.to(model.backbone.device)))
+            truth, judged = tokens.ids[hidden], labels >= 0
+            total["nats"] += F.cross_entropy(names, truth, reduction="sum").item()
+            total["right"] += (names.argmax(1) == truth).sum().item()
+            total["next_right"] += (follows.argmax(1) == labels)[judged].sum().item()
+            for name, counted in (("hidden", hidden), ("judged", judged), ("next", labels == 0)):
+                total[name] += counted.sum().item()
+            total["characters"] += width[truth].sum().item()
+            total["tokens"] += len(tokens.ids)
+    return {
+        "loss": total["nats"] / total["hidden"],
+        "nats_per_character": total["nats"] / total["characters"],
+        "accuracy": total["right"] / total["hidden"],
+        "next_accuracy": total["next_right"] / max(1, total["judged"]),
+        "next_share": total["next"] / max(1, total["judged"]),
+        "tokens": total["tokens"],
+    }
