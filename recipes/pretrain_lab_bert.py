@@ -1,7 +1,7 @@
 """Pretrain `lab-bert` on Wikipedia text: `python recipes/pretrain_lab_bert.py`, or the same under `torchrun`.
 
-Text: the Wikipedia files in the folder `corpus` of SBERT_LAB_DATA, every hundredth document of the first held out. A run
-that was stopped goes on where it was. On 2 cores one epoch of Simple English Wikipedia takes about an hour.
+Text: the Wikipedia files in the folder `corpus` of SBERT_LAB_DATA, every hundredth document of the first held out. A
+run that was stopped goes on where it was. On 2 cores one epoch of Simple English Wikipedia takes about an hour.
 """
 
 import argparse
@@ -52,9 +52,7 @@ plan = Plan(
     epochs=given.epochs, batch_size=given.batch_size, learning_rate=given.learning_rate, warmup=0.02,
     tokens_at_once=given.tokens_at_once, evaluate_every=1_000, checkpoint_every=500,
 )  # fmt: skip
-history = pretraining.pretrain(
-    model, text, plan, longest=(64,) * 7 + (512,), held_out=held_out, folder=given.folder
-)
+history = pretraining.pretrain(model, text, plan, longest=(64,) * 7 + (512,), held_out=held_out, folder=given.folder)
 if distributed.rank() == 0:
     pretraining.save(bert, tokenizer, given.folder / "model")
     print(pretraining.measure(model, held_out), history, sep="\n")

@@ -71,9 +71,7 @@ class Corpus:
     def __init__(self, folder: str | Path) -> None:
         missing = [name for name in FILES if not (Path(folder) / f"{name}.npy").is_file()]
         if missing:
-            raise FileNotFoundError(
-                f"{folder} holds no tokenised corpus: {missing[0]}.npy is missing"
-            )
+            raise FileNotFoundError(f"{folder} holds no tokenised corpus: {missing[0]}.npy is missing")
         self.ids, self.sentences, self.documents = (
             np.load(Path(folder) / f"{name}.npy", mmap_mode="r") for name in FILES
         )
@@ -101,7 +99,8 @@ class Corpus:
     def windows(self, longest: Sequence[int]) -> NDArray[np.int64]:
         """Neighbouring sentences of one document, with [CLS] A [SEP] B [SEP] at most `longest` tokens: (W, 3).
 
-        The documents take the lengths of `longest` in turn: (64, 64, 64, 512) reads every fourth in long windows. Each row is start, border and end in `ids`; A ends and B begins at the border, the sentence border nearest the
+        The documents take the lengths of `longest` in turn: (64, 64, 64, 512) reads every fourth in long windows.
+        Each row is start, border and end in `ids`; A ends and B begins at the border, the sentence border nearest the
         middle. Where there is none, as in a single sentence, border = end; a sentence that is too long loses its rest.
         """
         starts, found = self.sentences[:].tolist(), []

@@ -6,6 +6,7 @@ Hub; none is carried here. Grades and labels come out in one form, whatever the 
 """
 
 import gzip
+import json
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -109,7 +110,9 @@ _NLI = {
     "nli": _Source(
         columns=("premise", "hypothesis", "label"),
         files={
-            "train": tuple(f"nli/{name}.tsv.gz" for name in ("snli_train_part", "mnli_train_part", "lingnli_train")),
+            "train": tuple(
+                f"nli/{name}.tsv.gz" for name in ("snli_train_part", "mnli_train_part", "lingnli_train", "cad_train")
+            ),
             "dev": ("nli/mnli_dev_matched.tsv.gz",),
             "test": ("nli/snli_test.tsv.gz",),
         },
@@ -129,10 +132,64 @@ def sts(split: str, source: str = "stsb") -> list[Row]:
 def nli(split: str, source: str = "nli") -> list[Row]:
     """Premise and hypothesis, with the number of their relation in `NLI_LABELS`; `split` train, dev or test.
 
-    Folder and Hub differ: the folder holds parts of SNLI, MultiNLI and LingNLI for training, MultiNLI (matched) as dev
-    and SNLI's test; the Hub's AllNLI is all of SNLI and MultiNLI. Say which one a number was measured on.
+    Folder and Hub differ: the folder holds parts of SNLI, MultiNLI, LingNLI and counterfactual SNLI for
+    training, MultiNLI (matched) as dev and SNLI's test; the Hub's AllNLI is all of SNLI and MultiNLI. Say which one a
+    number was measured on.
     """
     return _rows(_NLI, source, split)
+
+
+def triplets(rows: Iterable[Row], hard: bool = True) -> list[Row]:
+    """Premise and entailed hypothesis from rows of `nli`, as supervised SimCSE takes them (Gao et al. 2021, section 4).
+
+    With `hard`, only premises that also have a contradicted hypothesis, which becomes the third text of the row. A
+    premise with several entailed ones gives several rows, its contradicted ones taken in turn. The order is that in
+    which the premises first come.
+    """
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    for row in rows:
+        entailed, contradicted = found.setdefault(row.texts[0], ([], []))
+        if row.label in (0, 2):
+            (entailed if row.label == 0 else contradicted).append(row.texts[1])
+    return [
+        Row((premise, positive, contradicted[number % len(contradicted)]) if hard else (premise, positive))
+        for premise, (entailed, contradicted) in found.items()
+        if contradicted or not hard
+        for number, positive in enumerate(entailed)
+    ]
+
+
+def beir(folder: str | Path) -> tuple[dict[str, str], dict[str, str], dict[str, dict[str, float]]]:
+    """Queries, passages and relevance grades by id, as `evaluation.retrieval` takes them, from BEIR's three files.
+
+    A passage is its title and its text. Raises FileNotFoundError for a missing file, ValueError for a damaged line.
+    """
+    folder = Path(folder)
+    queries = {str(record["_id"]): record["text"] for record in _json_lines(folder / "queries.jsonl.gz")}
+    passages = {
+        str(record["_id"]): f"{record.get('title', '')} {record['text']}".strip()
+        for record in _json_lines(folder / "corpus.jsonl.gz")
+    }
+    relevant: dict[str, dict[str, float]] = {}
+    for place, record in _file_records(folder / "qrels.tsv"):
+        with _named(f"{place}, column score"):
+            relevant.setdefault(record["query-id"], {})[record["corpus-id"]] = float(record["score"])
+    return {query: queries[query] for query in relevant}, passages, relevant
+
+
+def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: give a folder in BEIR's layout")
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                record = json.loads(line)
+                record["_id"], record["text"]  # noqa: B018  both must be there
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(
+                    f"{path}, line {number}: {error!r:.80} where a record with _id and text belongs"
+                ) from None
+            yield record
 
 
 def _rows(sources: dict[str, _Source], name: str, split: str) -> list[Row]:

@@ -1,4 +1,4 @@
-"""One call measures an encoder: graded pairs, retrieval, and the shape of its space."""
+"""One call measures an encoder: graded pairs, retrieval, classification, and the shape of its space."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
@@ -19,13 +19,39 @@ def sts(encoder: Encoder, rows: Sequence[Row]) -> dict[str, float]:
     Spearman is the measure of the paper (Reimers & Gurevych 2019, section 4, which prints it times 100). Raises
     ValueError unless every row is a labelled pair.
     """
+    found, labels = cosines(encoder, rows), [row.label for row in rows]
+    return {"spearman": metrics.spearman(found, labels), "pearson": metrics.pearson(found, labels)}
+
+
+def cosines(encoder: Encoder, rows: Sequence[Row]) -> np.ndarray:
+    """The cosine of each labelled pair, (B,): what `sts` correlates, for a plot or a bootstrap over the pairs."""
     check_rows(rows)
     if len(rows[0].texts) != 2 or rows[0].label is None:
         raise ValueError(f"sts needs rows of two texts and a label, but row 0 is {rows[0]!r:.120}")
     vectors = _encode(encoder, [text for row in rows for text in row.texts])
     u, v = torch.from_numpy(vectors).view(len(rows), 2, -1).unbind(1)  # (B, D) each
-    cosines, labels = cosine(u, v).numpy(), np.array([row.label for row in rows], dtype=np.float64)
-    return {"spearman": metrics.spearman(cosines, labels), "pearson": metrics.pearson(cosines, labels)}
+    return cosine(u, v).numpy()
+
+
+def classification(encoder: Encoder, rows: Sequence[Row], test: Sequence[Row]) -> float:
+    """Accuracy on `test` of a logistic regression learnt from `rows` on frozen vectors, 0 to 1.
+
+    The question of SentEval (Reimers & Gurevych 2019, section 5): are the features there, whatever the cosine says?
+    Raises ValueError unless every row is one labelled text.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    for some in (rows, test):
+        check_rows(some)
+        if len(some[0].texts) != 1 or some[0].label is None:
+            raise ValueError(f"classification needs rows of one text and a label, but row 0 is {some[0]!r:.120}")
+    (x, y), (x_test, y_test) = (
+        (_encode(encoder, [row.texts[0] for row in some]), [row.label for row in some]) for some in (rows, test)
+    )
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
+    return float(classifier.fit(x, y).score(x_test, y_test))
 
 
 def retrieval(

