@@ -19,11 +19,11 @@ options.add_argument("--folder", type=Path, default=Path("runs/lab-vectors"), he
 given = options.parse_args()
 
 normalizer, pre_tokenizer = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
-documents = corpus.documents(Path(os.environ["SBERT_LAB_DATA"]) / "corpus" / "simplewiki.txt.xz")
+text = Path(os.environ["SBERT_LAB_DATA"]) / "corpus" / "simplewiki.txt.xz"
+documents, _ = corpus.split(corpus.documents(text))
 sentences = [
     [word for word, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(sentence))]
-    for number, document in enumerate(documents)
-    if number % 100  # the others are held out
+    for document in documents
     for sentence in corpus.sentences(document)
 ]
 words = Word2Vec(

@@ -9,7 +9,7 @@ section 3.1 and appendix A.2). What is masked is decided in `pretraining.py`.
 import lzma
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import cycle
+from itertools import chain, cycle
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor
 from transformers import BertTokenizerFast, PreTrainedTokenizerFast
 
+from sbert_lab import distributed
 from sbert_lab.tokens import Tokens
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"“(]?[A-Z0-9])")  # "Dr. Smith" is cut too: rare, and harmless here
@@ -45,6 +46,12 @@ def documents(file: str | Path) -> Iterator[list[str]]:
 def sentences(document: Iterable[str]) -> list[str]:
     """The sentences of a document, found by their punctuation: a simple rule, and wrong after some abbreviations."""
     return [sentence for paragraph in document for sentence in SENTENCE_END.split(paragraph)]
+
+
+def split(documents: Iterable[list[str]]) -> tuple[list[list[str]], list[list[str]]]:
+    """The documents to train on, and every hundredth, the first among them, to hold out."""
+    whole = list(documents)
+    return [document for number, document in enumerate(whole) if number % 100], whole[::100]
 
 
 def learn_wordpiece(texts: Iterable[str], size: int, longest: int = 512) -> PreTrainedTokenizerFast:
@@ -95,6 +102,25 @@ class Corpus:
         for (name, kind), content in zip(FILES.items(), whole, strict=True):
             np.save(folder / f"{name}.npy", content.astype(kind))
         return cls(folder)
+
+    @classmethod
+    def prepare(
+        cls, folder: str | Path, files: Sequence[str | Path], entries: int = 8192
+    ) -> "tuple[PreTrainedTokenizerFast, Corpus, Corpus]":
+        """A tokenizer, the text to train on and the text held out (of the first file), made in `folder` if not there.
+
+        Under torchrun process 0 makes them and the others wait.
+        """
+        places = [Path(folder) / name for name in ("tokenizer", "train", "held-out")]
+        if distributed.rank() == 0 and not (places[2] / "documents.npy").exists():  # which is written last
+            texts, held_out = split(documents(files[0]))
+            texts += chain.from_iterable(map(documents, files[1:]))
+            tokenizer = learn_wordpiece(chain.from_iterable(texts), entries)
+            tokenizer.save_pretrained(places[0])
+            cls.write(places[1], texts, tokenizer)
+            cls.write(places[2], held_out, tokenizer)
+        distributed.wait()
+        return BertTokenizerFast.from_pretrained(places[0]), cls(places[1]), cls(places[2])
 
     def windows(self, longest: Sequence[int]) -> NDArray[np.int64]:
         """Neighbouring sentences of one document, with [CLS] A [SEP] B [SEP] at most `longest` tokens: (W, 3).

@@ -171,7 +171,7 @@ def beir(folder: str | Path) -> tuple[dict[str, str], dict[str, str], dict[str, 
         for record in _json_lines(folder / "corpus.jsonl.gz")
     }
     relevant: dict[str, dict[str, float]] = {}
-    for place, record in _file_records(folder / "qrels.tsv"):
+    for place, record in records(folder / "qrels.tsv"):
         with _named(f"{place}, column score"):
             relevant.setdefault(record["query-id"], {})[record["corpus-id"]] = float(record["score"])
     return {query: queries[query] for query in relevant}, passages, relevant
@@ -201,7 +201,7 @@ def _rows(sources: dict[str, _Source], name: str, split: str) -> list[Row]:
     folder = os.environ.get("SBERT_LAB_DATA")
     if folder:
         files = [Path(folder) / file for file in source.files[split]]
-        return [row for file in files for row in _parse(_file_records(file), source.columns, source.from_file)]
+        return [row for file in files for row in _parse(records(file), source.columns, source.from_file)]
     return list(_parse(_hub_records(name, source, split), source.columns, source.from_hub))
 
 
@@ -230,8 +230,11 @@ def _named(place: str) -> Iterator[None]:
         raise type(error)(f"{place}: {error}") from None
 
 
-def _file_records(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """The lines of a tab-separated file with a header line and no quoting, plain or gzip."""
+def records(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Place and fields of every line of a tab-separated file with a header line and no quoting, plain or gzip.
+
+    Raises FileNotFoundError where it is missing, ValueError for a damaged line, naming it.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: SBERT_LAB_DATA must name the folder that holds it")
     header: list[str] = []

@@ -14,9 +14,9 @@ import psutil  # type: ignore[import-untyped]
 import torch
 from packaging.requirements import Requirement
 
-from sbert_lab.sources import carried
+from sbert_lab.sources import COURSE, carried
 
-DATA = Path(__file__).resolve().parent.parent / "data"
+DATA = COURSE / "data"
 LEAST_MEMORY = 1.0  # GB: the model takes 0.1, PyTorch and a batch the rest
 AGAIN = "close JupyterLab and start it again with: python3 course.py lab"
 

@@ -96,7 +96,7 @@ def run(
     batches = state.batches
     path = Path(folder) / "checkpoint.safetensors" if folder is not None else None
     size = sum(weight.numel() for weight in state.weights.values())
-    facts = {**asdict(plan), "numbers to learn": size, **facts, "scored by dev": dev is not None}
+    facts = {**asdict(plan), **facts, "numbers to learn": size, "scored by dev": dev is not None}
     if path and path.exists():
         state.restore(path, facts)
         tqdm.write(f"{path}: continuing after step {state.step} of {batches.steps}")

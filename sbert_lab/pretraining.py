@@ -86,10 +86,11 @@ def start_from_words(model: BertForPreTraining, vectors: NDArray[np.float32], co
 
 def save(model: BertForPreTraining, tokenizer: PreTrainedTokenizerFast, folder: str | Path) -> None:
     """Write the model to `folder` in half precision, and its tokenizer; whoever loads it computes in float32."""
-    model.config.update({"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1})  # BERT's, for fine-tuning
+    model.config.hidden_dropout_prob = 0.1  # for fine-tuning; dropout of attention costs a CPU its fast kernel
     halved = copy.deepcopy(model).half()
     halved.save_pretrained(folder)
-    model.config.save_pretrained(folder)  # dtype float32: loaders that follow the config convert the weights
+    model.config.dtype = torch.float32  # loaders follow the config, not the file
+    model.config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
@@ -105,8 +106,8 @@ def pretrain(
 ) -> loop.History:
     """Train `model` in place on windows of the lengths `longest`, with a `share` of their tokens hidden.
 
-    `longest` is that of `Corpus.windows`. With `held_out`, the history's scores are minus its loss, and the weights that did best are kept. A run found in
-    `folder` is continued.
+    `longest` is that of `Corpus.windows`. With `held_out`, the history's scores are minus its loss, and the weights
+    that did best are kept. A run found in `folder` is continued.
     """
     windows, tokenizer = corpus.windows(longest), model.backbone.tokenizer
 

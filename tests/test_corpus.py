@@ -1,0 +1,141 @@
+"""Text to token ids and windows: against naive loops over the sentences."""
+
+import lzma
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny_tokenizer
+from transformers import AutoTokenizer
+
+from sbert_lab import corpus
+
+DOCUMENTS = [
+    ["The cat sat. The dog ran on the mat!", "A red house in the rain."],
+    ["Blue tree."],
+    ["The old cat. The old dog. The old tree. The old house. The old mat.", "A dog ran in rain. Red"],
+]
+SENTENCES = [corpus.sentences(document) for document in DOCUMENTS]
+CLS, SEP = 2, 3
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> corpus.Corpus:
+    return corpus.Corpus.write(tmp_path_factory.mktemp("corpus"), DOCUMENTS, tiny_tokenizer())
+
+
+def ids(sentence: str) -> list[int]:
+    return tiny_tokenizer()(sentence, add_special_tokens=False)["input_ids"]
+
+
+@pytest.mark.parametrize("name", ["text.txt", "text.txt.xz"])
+def test_documents_are_parted_by_empty_lines(tmp_path, name):
+    text = "\n\nOne.\nTwo.\n\n\nThree.\n"
+    with lzma.open(tmp_path / name, "wt") if name.endswith("xz") else open(tmp_path / name, "w") as file:
+        file.write(text)
+    assert list(corpus.documents(tmp_path / name)) == [["One.", "Two."], ["Three."]]
+
+
+def test_sentences_end_where_a_new_one_begins():
+    text = 'It cost 3.5 francs. "Why?" he asked. (Nobody knew.) 40 came! e.g. this one stays whole.'
+    found = ["It cost 3.5 francs.", '"Why?" he asked. (Nobody knew.) 40 came! e.g. this one stays whole.']
+    assert corpus.sentences([text])[0] == found[0]
+    assert corpus.sentences(["He slept. She ran."]) == ["He slept.", "She ran."]
+    assert corpus.sentences(["at 8 a.m. we left"]) == ["at 8 a.m. we left"]
+
+
+def test_a_learnt_tokenizer_is_berts(tmp_path):
+    texts = ["Hugging the cats, hugging the dogs", "the cat and the dog and the Café"] * 5
+    tokenizer = corpus.learn_wordpiece(texts, 60, longest=32)
+    tokenizer.save_pretrained(tmp_path)
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    for name in (tokenizer, again):
+        assert len(name) <= 60 and name.model_max_length == 32
+        assert name.convert_ids_to_tokens(range(5)) == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+        tokens = name.convert_ids_to_tokens(name("The CAFÉ")["input_ids"])
+        assert tokens[0] == "[CLS]" and tokens[-1] == "[SEP]"
+        assert "".join(token.removeprefix("##") for token in tokens[1:-1]) == "thecafe"
+        assert name("a", "b")["token_type_ids"] == [0, 0, 0, 1, 1]
+
+
+def test_every_sentence_is_kept_in_order(written):
+    starts, documents = written.sentences.tolist(), written.documents.tolist()
+    whole = [sentence for document in SENTENCES for sentence in document]
+    assert [written.ids[a:b].tolist() for a, b in zip(starts, starts[1:], strict=False)] == [ids(s) for s in whole]
+    assert documents == np.cumsum([0, *map(len, SENTENCES)]).tolist()
+    assert written.ids.dtype == np.uint16 and isinstance(written.ids, np.memmap)
+
+
+def naive(longest: list[int]) -> list[list[list[int]]]:
+    """The windows as lists of sentences' ids, cut at the room."""
+    found = []
+    for number, document in enumerate(SENTENCES):
+        room, window = longest[number % len(longest)] - 3, []
+        for sentence in map(ids, document):
+            if window and sum(map(len, window)) + len(sentence) > room:
+                found.append(window)
+                window = []
+            window.append(sentence[:room])
+        found.append(window)
+    return found
+
+
+@pytest.mark.parametrize("longest", [[12], [16], [200], [12, 200], [7]])
+def test_windows_are_whole_sentences_of_one_document(written, longest):
+    windows = written.windows(longest)
+    expected = naive(longest)
+    assert [written.ids[a:c].tolist() for a, _, c in windows] == [sum(window, []) for window in expected]
+    for (start, border, end), window in zip(windows.tolist(), expected, strict=True):
+        inner = np.cumsum([len(sentence) for sentence in window])[:-1]
+        middle = (end - start) / 2
+        best = min((abs(place - middle) for place in inner), default=abs(end - start - middle))
+        assert abs(border - start - middle) == best
+        assert border - start in [*inner, end - start]
+
+
+def rows(tokens) -> list[list[int]]:
+    return [tokens[i : i + 1].ids.tolist() for i in range(len(tokens))]
+
+
+def test_pairs_without_a_swap_are_the_text_itself(written):
+    windows = written.windows([24])
+    tokens, labels = written.pairs(windows, tiny_tokenizer(), swap=0.0)
+    for row, segments, label, (start, border, end) in zip(
+        rows(tokens), tokens.segments.split(tokens.lengths.tolist()), labels.tolist(), windows, strict=True
+    ):
+        a, b = written.ids[start:border].tolist(), written.ids[border:end].tolist()
+        assert row == [CLS, *a, SEP] + ([*b, SEP] if b else [])
+        assert segments.tolist() == [0] * (len(a) + 2) + [1] * (len(b) + bool(b))
+        assert label == (0 if b else -100)
+    assert set(labels.tolist()) == {0, -100}
+
+
+def test_swapped_pairs_keep_their_first_piece_and_take_anothers_second(written):
+    windows = written.windows([24])
+    tokens, labels = written.pairs(windows, tiny_tokenizer(), swap=1.0)
+    assert set(labels.tolist()) == {1, -100}
+    seconds = {}
+    for number, (row, (start, border, end)) in enumerate(zip(rows(tokens), windows.tolist(), strict=True)):
+        a, b = written.ids[start:border].tolist(), written.ids[border:end].tolist()
+        assert row[: len(a) + 2] == [CLS, *a, SEP]
+        if b:
+            seconds[number] = (b, row[len(a) + 2 : -1])
+            assert row[-1] == SEP and row[len(a) + 2 : -1] != b
+    own, given = zip(*seconds.values(), strict=True)
+    assert sorted(own) == sorted(given)  # nothing is lost, nothing comes twice
+
+
+def test_about_half_are_swapped(written):
+    windows = np.repeat(written.windows([24])[:1], 2000, axis=0)
+    torch.manual_seed(0)
+    _, labels = written.pairs(windows, tiny_tokenizer())
+    assert 0.45 < (labels == 1).float().mean() < 0.55
+
+
+def test_what_is_not_a_corpus_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no tokenised corpus: ids.npy is missing"):
+        corpus.Corpus(tmp_path)
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_tokens([f"word{i}" for i in range(2**16)])
+    with pytest.raises(ValueError, match="16 bits"):
+        corpus.Corpus.write(tmp_path, DOCUMENTS, tokenizer)
