@@ -2,7 +2,7 @@
 
 The text is in the folder `corpus` of SBERT_LAB_DATA; every hundredth document of the first file is held out. A run that
 was stopped goes on where it was. On a GPU, for example: `--text simplewiki enwiki_core enwiki_2008pages --epochs 15
---batch-size 1024 --tokens-at-once 65536 --learning-rate 2e-3`.
+--batch-size 1024 --tokens-at-once 8192 --learning-rate 2e-3`.
 """
 
 import argparse
