@@ -8,7 +8,7 @@ section 3.1 and appendix A.2). What is masked is decided in `pretraining.py`.
 
 import lzma
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, cycle
 from pathlib import Path
 
@@ -138,7 +138,7 @@ class Corpus:
                 while stop < last and starts[stop + 1] - starts[first] <= room:
                     stop += 1
                 start, end = starts[first], min(starts[stop], starts[first] + room)
-                border = min(starts[first + 1 : stop], key=lambda b, m=(start + end) / 2: abs(b - m), default=end)  # type: ignore[misc]
+                border = min(starts[first + 1 : stop], key=_distance_from((start + end) / 2), default=end)
                 if end > start:
                     found.append((start, border, end))
                 first = stop
@@ -170,6 +170,10 @@ class Corpus:
             lengths.append(sum(map(len, row)))
         ids = torch.from_numpy(np.concatenate(parts).astype(np.int64))  # (T,)
         return Tokens(ids, torch.tensor(lengths), torch.tensor(segments)), labels
+
+
+def _distance_from(middle: float) -> Callable[[int], float]:
+    return lambda place: abs(place - middle)
 
 
 def _blocks(documents: Iterable[Sequence[str]]) -> Iterator[tuple[list[str], list[int]]]:

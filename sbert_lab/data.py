@@ -165,11 +165,9 @@ def beir(folder: str | Path) -> tuple[dict[str, str], dict[str, str], dict[str, 
     A passage is its title and its text. Raises FileNotFoundError for a missing file, ValueError for a damaged line.
     """
     folder = Path(folder)
-    queries = {str(record["_id"]): record["text"] for record in _json_lines(folder / "queries.jsonl.gz")}
-    passages = {
-        str(record["_id"]): f"{record.get('title', '')} {record['text']}".strip()
-        for record in _json_lines(folder / "corpus.jsonl.gz")
-    }
+    queries = {record["_id"]: record["text"] for record in _json_lines(folder / "queries.jsonl.gz")}
+    corpus = _json_lines(folder / "corpus.jsonl.gz")
+    passages = {record["_id"]: f"{record['title']} {record['text']}".strip() for record in corpus}
     relevant: dict[str, dict[str, float]] = {}
     for place, record in records(folder / "qrels.tsv"):
         with _named(f"{place}, column score"):
@@ -177,18 +175,16 @@ def beir(folder: str | Path) -> tuple[dict[str, str], dict[str, str], dict[str, 
     return {query: queries[query] for query in relevant}, passages, relevant
 
 
-def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
+def _json_lines(path: Path) -> Iterator[dict[str, str]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: give a folder in BEIR's layout")
     with gzip.open(path, "rt", encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             try:
                 record = json.loads(line)
-                record["_id"], record["text"]  # noqa: B018  both must be there
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(
-                    f"{path}, line {number}: {error!r:.80} where a record with _id and text belongs"
-                ) from None
+                record = {"_id": str(record["_id"]), "text": record["text"], "title": record.get("title", "")}
+            except (ValueError, KeyError, TypeError):
+                raise ValueError(f"{path}, line {number}: {line!r:.60} is no record with _id and text") from None
             yield record
 
 

@@ -340,3 +340,50 @@ def test_the_real_nli_test_set_is_complete(real_sets):
     counts = Counter(row.label for row in rows)
     assert len(rows) == 9824
     assert counts.keys() == {0, 1, 2} and min(counts.values()) > 3000  # the three are about equally frequent
+
+
+# What is made of rows, and BEIR's layout.
+
+
+def test_triplets_pair_each_entailed_with_a_contradicted_hypothesis():
+    rows = [
+        Row(("p", "e1"), 0), Row(("q", "n"), 1), Row(("p", "c1"), 2), Row(("p", "e2"), 0), Row(("q", "e3"), 0),
+        Row(("p", "e4"), 0), Row(("p", "c2"), 2), Row(("r", "c3"), 2),
+    ]  # fmt: skip
+    assert data.triplets(rows) == [Row(("p", "e1", "c1")), Row(("p", "e2", "c2")), Row(("p", "e4", "c1"))]
+    assert data.triplets(rows, hard=False) == [
+        Row(("p", "e1")), Row(("p", "e2")), Row(("p", "e4")), Row(("q", "e3")),
+    ]  # fmt: skip
+
+
+def beir_folder(folder: Path, query: str = '{"_id": "1", "text": "why"}') -> Path:
+    lines = {"queries": [query], "corpus": ['{"_id": "7", "title": "T", "text": "x"}', '{"_id": 8, "text": "y"}']}
+    for name, some in lines.items():
+        with gzip.open(folder / f"{name}.jsonl.gz", "wt", encoding="utf-8") as file:
+            file.write("\n".join([*some, '{"_id": "9", "text": "nobody asks"}']))
+    (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n1\t7\t2\n1\t8\t1\n")
+    return folder
+
+
+def test_a_beir_folder_is_read_as_retrieval_takes_it(tmp_path):
+    queries, passages, relevant = data.beir(beir_folder(tmp_path))
+    assert queries == {"1": "why"}  # a query that nobody judged is left out
+    assert passages == {"7": "T x", "8": "y", "9": "nobody asks"}
+    assert relevant == {"1": {"7": 2.0, "8": 1.0}}
+
+
+@pytest.mark.parametrize("query", ["no json", '{"text": "why"}', '{"_id": "1"}', "[]", ""])
+def test_a_damaged_beir_line_is_named(tmp_path, query):
+    with pytest.raises(ValueError, match=r"queries.jsonl.gz, line 1: .*is no record with _id and text"):
+        data.beir(beir_folder(tmp_path, query))
+
+
+def test_a_missing_beir_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="queries.jsonl.gz is missing: give a folder in BEIR's layout"):
+        data.beir(tmp_path)
+
+
+def test_the_real_nli_training_set_is_complete(real_sets):
+    rows = data.nli("train")
+    triplets = data.triplets(rows)
+    assert len(rows) == 197_713 and len({row.texts[0] for row in triplets}) == 33_164

@@ -257,3 +257,26 @@ def test_a_space_needs_two_texts(encoder):
         evaluation.space(encoder, ["a cat"])
     with pytest.raises(ValueError, match="at least 2"):
         evaluation.space(encoder, [])
+
+
+class ByLetter:
+    """Texts to vectors in which the first letter can be read, though not in the cosine."""
+
+    def encode(self, texts):
+        return np.array([[100.0, 100.0 + ("abc".index(text[0])), len(text)] for text in texts], dtype=np.float32)
+
+
+def test_classification_reads_frozen_vectors():
+    rows = [Row((letter * length,), "abc".index(letter)) for letter in "abc" for length in range(1, 30)]
+    assert evaluation.classification(ByLetter(), rows, rows[::2]) == 1.0
+    shuffled = [Row(row.texts, number % 3) for number, row in enumerate(rows)]
+    assert evaluation.classification(ByLetter(), shuffled, shuffled) < 0.6
+    with pytest.raises(ValueError, match="rows of one text and a label"):
+        evaluation.classification(ByLetter(), rows, [Row(("a", "b"), 1)])
+
+
+def test_cosines_are_those_of_the_pairs():
+    rows = [Row(("a", "bb"), 0.5), Row(("c", "c"), 1.0)]
+    for row, found in zip(rows, evaluation.cosines(ByLetter(), rows), strict=True):
+        u, v = ByLetter().encode(row.texts)
+        assert found == pytest.approx(u @ v / np.linalg.norm(u) / np.linalg.norm(v), abs=1e-6)

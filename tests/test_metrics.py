@@ -159,3 +159,21 @@ def test_bad_input_is_named(call, kind, words):
     with pytest.raises(kind) as caught:
         call()
     assert words in str(caught.value)
+
+
+def test_the_bootstrap_finds_the_spread_of_a_mean():
+    x = np.random.default_rng(1).normal(size=400)
+    found = m.bootstrap(np.mean, x, rounds=4000)
+    assert found.shape == (4000,) and found.mean() == pytest.approx(x.mean(), abs=0.01)
+    assert found.std() == pytest.approx(x.std() / 20, rel=0.05)  # the standard error of a mean of 400
+    theirs = scipy.stats.bootstrap((x,), np.mean, method="percentile", n_resamples=4000, rng=0).confidence_interval
+    assert np.quantile(found, [0.025, 0.975]) == pytest.approx(list(theirs), abs=0.01)
+
+
+def test_the_bootstrap_draws_the_rows_of_all_columns_together():
+    x = np.random.default_rng(1).normal(size=50)
+    assert m.bootstrap(lambda a, b: float(np.abs(a - b).max()), x, x, rounds=20).max() == 0
+    same = m.bootstrap(np.mean, x) - m.bootstrap(np.mean, x + 1)
+    assert same == pytest.approx(-1)  # the same rows in every call
+    with pytest.raises(ValueError, match=r"columns of one length above 0, not \[49, 50\]"):
+        m.bootstrap(lambda a, b: 0.0, x, x[1:])
