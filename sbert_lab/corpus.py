@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
-from transformers import BertTokenizerFast, PreTrainedTokenizerFast
+from transformers import BertTokenizer, PreTrainedTokenizerFast
 
 from sbert_lab import distributed
 from sbert_lab.tokens import Tokens
@@ -64,9 +64,9 @@ def learn_wordpiece(texts: Iterable[str], size: int, longest: int = 512) -> PreT
         vocab_size=size, special_tokens=list(SPECIAL), limit_alphabet=LETTERS, show_progress=False
     )
     tokenizer.train_from_iterator(texts, trainer)
-    cls, sep = (tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]"))
+    cls, sep = (SPECIAL.index(token) for token in ("[CLS]", "[SEP]"))  # special tokens come first, in this order
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", sep), ("[CLS]", cls))
-    return BertTokenizerFast(tokenizer_object=tokenizer, do_lower_case=True, model_max_length=longest)
+    return BertTokenizer(tokenizer_object=tokenizer, do_lower_case=True, model_max_length=longest)
 
 
 class Corpus:
@@ -120,7 +120,7 @@ class Corpus:
             cls.write(places[1], texts, tokenizer)
             cls.write(places[2], held_out, tokenizer)
         distributed.wait()
-        return BertTokenizerFast.from_pretrained(places[0]), cls(places[1]), cls(places[2])
+        return BertTokenizer.from_pretrained(places[0]), cls(places[1]), cls(places[2])
 
     def windows(self, longest: Sequence[int]) -> NDArray[np.int64]:
         """Neighbouring sentences of one document, with [CLS] A [SEP] B [SEP] at most `longest` tokens: (W, 3).

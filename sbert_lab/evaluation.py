@@ -19,7 +19,7 @@ def sts(encoder: Encoder, rows: Sequence[Row]) -> dict[str, float]:
     Spearman is the measure of the paper (Reimers & Gurevych 2019, section 4, which prints it times 100). Raises
     ValueError unless every row is a labelled pair.
     """
-    found, labels = cosines(encoder, rows), [row.label for row in rows]
+    found, labels = cosines(encoder, rows), np.array([row.label for row in rows], dtype=np.float64)
     return {"spearman": metrics.spearman(found, labels), "pearson": metrics.pearson(found, labels)}
 
 

@@ -103,10 +103,9 @@ def bootstrap(
     >>> gain = bootstrap(lambda a, b, gold: spearman(a, gold) - spearman(b, gold), new, old, gold)
     """
     arrays = [np.asarray(column) for column in columns]
-    if len({len(array) for array in arrays}) != 1 or not len(arrays[0]):
-        raise ValueError(
-            f"bootstrap needs columns of one length, not {', '.join(str(len(a)) for a in arrays) or 'none'}"
-        )
+    lengths = {len(array) for array in arrays}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(f"bootstrap needs columns of one length above 0, not {sorted(lengths)}")
     draw = np.random.default_rng(seed)
     samples = (draw.integers(len(arrays[0]), size=len(arrays[0])) for _ in range(rounds))
     return np.array([measure(*(array[sample] for array in arrays)) for sample in samples])

@@ -117,7 +117,8 @@ def pretrain(
         parts = tokens.take(order).split(plan.tokens_at_once)
         value = torch.zeros((), device=model.backbone.device)
         for part, its_labels in zip(parts, labels[order].split([len(part) for part in parts]), strict=True):
-            loss = sum(model.losses(part, its_labels, share)) * (len(part.ids) / len(tokens.ids))
+            masked, following = model.losses(part, its_labels, share)
+            loss = (masked + following) * (len(part.ids) / len(tokens.ids))
             loss.backward()
             value += loss.detach()
         return value, 0
@@ -143,7 +144,7 @@ def measure(
     "next_share": of pairs that do follow, "tokens"}; the first `windows` windows of the corpus, None: all.
     """
     tokenizer, rows = model.backbone.tokenizer, corpus.windows(longest)[:windows]
-    width = torch.tensor([len(t.removeprefix("##")) for t in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))])
+    width = torch.tensor([len(t.removeprefix("##")) for t in tokenizer.convert_ids_to_tokens([*range(len(tokenizer))])])
     total = dict.fromkeys(("nats", "hidden", "characters", "right", "judged", "next_right", "next", "tokens"), 0.0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
