@@ -8,10 +8,10 @@ from recipe import encoder, options, run
 
 from sbert_lab import data, losses
 
-defaults = {"batch_size": 128, "learning_rate": 5e-4, "epochs": 1, "temperature": 0.05, "evaluate_every": 50}
+defaults = {"batch_size": 128, "learning_rate": 5e-4, "epochs": 1, "evaluate_every": 50}
 parser = options(__doc__, "in-batch-nli", **defaults)
+parser.add_argument("--temperature", type=float, default=0.05)
 parser.add_argument("--without-hard-negatives", action="store_true")
 given = parser.parse_args()
-given.plan.remove("temperature")  # the loss's
 rows = data.triplets(data.nli("train"), hard=not given.without_hard_negatives)
 run(given, encoder(given), rows, losses.InBatchNegatives(given.temperature))

@@ -1,8 +1,8 @@
 """Measure `lab-bert` and what the other recipes made of it: `python recipes/lab_bert_results.py`.
 
 Writes `data/results/lab_bert.json` and prints it as the table of the datasheet. STS-B, TREC and SciFact come from the
-folder SBERT_LAB_DATA; a run that is not there is left out. An interval is that of a bootstrap over the pairs of STS-B
-test, paired for the gain over lab-bert's mean pooling.
+folder SBERT_LAB_DATA, the trained models from runs/NAME/SEED; TREC and SciFact are measured on seed 0. An interval is
+that of a bootstrap over the pairs of STS-B test, paired for the gain over lab-bert's mean pooling.
 """
 
 import copy
@@ -40,7 +40,7 @@ def raw(sentences: Sequence[str]) -> dict:
     ways["first-last"] = Vectors(lambda texts: (layers[1].encode(texts) + layers[-1].encode(texts)) / 2)
     ways["whitened"] = whitened(mean, sentences)
     tokenizer = mean.backbone.tokenizer.backend_tokenizer
-    table = mean.backbone.model.embeddings.word_embeddings.weight.detach().numpy()
+    table = mean.backbone.model.embeddings.word_embeddings.weight.detach().cpu().numpy()
     ways["input embeddings"] = static.WordVectors(tokenizer, table)
     text = corpus.Corpus(RUNS / "lab-bert" / "train")
     ways["ppmi-svd"] = static.WordVectors(tokenizer, static.ppmi_svd(text.ids[:8_000_000], *table.shape))
@@ -83,16 +83,19 @@ def sts(encoders: dict[str, list], reference: str) -> dict:
     }
 
 
+CLASSES = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")  # of TREC's questions
+
+
 def trec(folder: Path, split: str) -> list[data.Row]:
-    """Questions and the number of their coarse class."""
-    records = [record for _, record in data.records(folder / "clustering" / f"trec_{split}.tsv.gz")]
-    names = sorted({record["coarse"] for record in records})
-    return [data.Row((record["question"],), names.index(record["coarse"])) for record in records]
+    """Questions and the number of their class."""
+    records = data.records(folder / "clustering" / f"trec_{split}.tsv.gz")
+    return [data.Row((record["question"],), CLASSES.index(record["coarse"])) for _, record in records]
 
 
 def held_out() -> dict[str, float]:
     """The two objectives on documents that lab-bert has not read."""
     folder = sources.find("lab-bert")
+    tokenizer, _, text = corpus.Corpus.prepare(RUNS / "lab-bert", ["simplewiki.txt.xz"])
     model = pretraining.Pretraining(BertForPreTraining.from_pretrained(folder).eval(), load(folder).backbone.tokenizer)
     found = pretraining.measure(model, corpus.Corpus(RUNS / "lab-bert" / "held-out"))
     return {name: round(value, 3) for name, value in found.items()}

@@ -16,17 +16,18 @@ def options(about: str, name: str, **defaults: float) -> argparse.ArgumentParser
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="lab-bert", help="lab-bert, bert-base-uncased, any name or folder")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, default=Path("runs") / name, help="where checkpoint and model go")
+    parser.add_argument("--folder", type=Path, help=f"where checkpoint and model go, runs/{name}/SEED")
     parser.add_argument("--bfloat16", action="store_true", help="compute in bfloat16, if the machine is faster in it")
     for option, value in defaults.items():
         parser.add_argument(f"--{option.replace('_', '-')}", type=type(value), default=value)
-    parser.set_defaults(plan=list(defaults))
+    parser.set_defaults(plan=list(defaults), name=name)
     return parser
 
 
 def encoder(given: argparse.Namespace):
     """The encoder to begin from; torch is seeded, so that a head drawn next is the same again."""
     distributed.start()
+    given.folder = given.folder or Path("runs") / given.name / str(given.seed)
     torch.manual_seed(given.seed)
     return load(given.model, precision=torch.bfloat16 if given.bfloat16 else torch.float32)
 

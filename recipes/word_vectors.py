@@ -20,11 +20,11 @@ given = options.parse_args()
 
 normalizer, pre_tokenizer = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
 text = Path(os.environ["SBERT_LAB_DATA"]) / "corpus" / "simplewiki.txt.xz"
-documents, _ = corpus.split(corpus.documents(text))
+documents, _ = corpus.split(corpus.read_documents(text))
 sentences = [
     [word for word, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(sentence))]
     for document in documents
-    for sentence in corpus.sentences(document)
+    for sentence in corpus.cut_sentences(document)
 ]
 words = Word2Vec(
     sentences, vector_size=100, sg=1, window=5, negative=10, sample=1e-4, min_count=5, max_final_vocab=18_000,

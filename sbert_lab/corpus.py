@@ -6,6 +6,7 @@ this into windows of whole sentences of one document and pairs them for next-sen
 section 3.1 and appendix A.2). What is masked is decided in `pretraining.py`.
 """
 
+import json
 import lzma
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,7 +30,7 @@ DOCUMENTS_AT_ONCE = 2_000
 FILES = {"ids": np.uint16, "sentences": np.int64, "documents": np.int64}
 
 
-def documents(file: str | Path) -> Iterator[list[str]]:
+def read_documents(file: str | Path) -> Iterator[list[str]]:
     """The documents of a text file, plain or xz, each as its list of paragraphs."""
     paragraphs: list[str] = []
     with lzma.open(file, "rt", encoding="utf-8") if Path(file).suffix == ".xz" else open(file, encoding="utf-8") as f:
@@ -43,7 +44,7 @@ def documents(file: str | Path) -> Iterator[list[str]]:
         yield paragraphs
 
 
-def sentences(document: Iterable[str]) -> list[str]:
+def cut_sentences(document: Iterable[str]) -> list[str]:
     """The sentences of a document, found by their punctuation: a simple rule, and wrong after some abbreviations."""
     return [sentence for paragraph in document for sentence in SENTENCE_END.split(paragraph)]
 
@@ -98,6 +99,8 @@ class Corpus:
             blocks.append(np.fromiter((i for ids in found for i in ids), np.uint16))
             lengths.append(np.array([len(ids) for ids in found]))
             counts += sizes
+        if not blocks:
+            raise ValueError("there are no documents to tokenise: give at least one")
         whole = (np.concatenate(blocks), np.concatenate(lengths).cumsum(), np.cumsum(counts))
         for (name, kind), content in zip(FILES.items(), whole, strict=True):
             np.save(folder / f"{name}.npy", content.astype(kind))
@@ -109,18 +112,25 @@ class Corpus:
     ) -> "tuple[PreTrainedTokenizerFast, Corpus, Corpus]":
         """A tokenizer, the text to train on and the text held out (of the first file), made in `folder` if not there.
 
-        Under torchrun process 0 makes them and the others wait.
+        Under torchrun process 0 makes them and the others wait. Raises ValueError where `folder` holds those of others.
         """
-        places = [Path(folder) / name for name in ("tokenizer", "train", "held-out")]
-        if distributed.rank() == 0 and not (places[2] / "documents.npy").exists():  # which is written last
-            texts, held_out = split(documents(files[0]))
-            texts += chain.from_iterable(map(documents, files[1:]))
+        tokenizer_at, text_at, held_out_at, made = (
+            Path(folder) / name for name in ("tokenizer", "train", "held-out", "made.json")
+        )
+        asked = {"files": [Path(file).name for file in files], "entries": entries}
+        if distributed.rank() == 0 and not made.exists():
+            texts, held_out = split(read_documents(files[0]))
+            texts += chain.from_iterable(map(read_documents, files[1:]))
             tokenizer = learn_wordpiece(chain.from_iterable(texts), entries)
-            tokenizer.save_pretrained(places[0])
-            cls.write(places[1], texts, tokenizer)
-            cls.write(places[2], held_out, tokenizer)
+            tokenizer.save_pretrained(tokenizer_at)
+            cls.write(text_at, texts, tokenizer)
+            cls.write(held_out_at, held_out, tokenizer)
+            made.write_text(json.dumps(asked), encoding="utf-8")
         distributed.wait()
-        return BertTokenizer.from_pretrained(places[0]), cls(places[1]), cls(places[2])
+        there = json.loads(made.read_text(encoding="utf-8"))
+        if there != asked:
+            raise ValueError(f"{folder} holds a corpus made of {there}, not of {asked}: choose another folder")
+        return BertTokenizer.from_pretrained(tokenizer_at), cls(text_at), cls(held_out_at)
 
     def windows(self, longest: Sequence[int]) -> NDArray[np.int64]:
         """Neighbouring sentences of one document, with [CLS] A [SEP] B [SEP] at most `longest` tokens: (W, 3).
@@ -149,8 +159,8 @@ class Corpus:
     ) -> tuple[Tokens, Tensor]:
         """The windows as [CLS] A [SEP] B [SEP] of B rows, and whether B is another's: (B,) 0 next, 1 not, -100 no B.
 
-        About a share `swap` of the rows take the second piece of the row with the next longer one, so that neither the
-        pieces nor their lengths tell the pairs apart; drawn from torch's global random state.
+        About a share `swap` of the rows exchange their second pieces, in twos that are neighbours in length, the longer
+        piece cut, so that lengths tell next to nothing; drawn from torch's global random state.
         """
         cls_id, sep_id = tokenizer.cls_token_id, tokenizer.sep_token_id
         firsts = [self.ids[start:border] for start, border, _ in windows]
@@ -158,10 +168,10 @@ class Corpus:
         labels = torch.tensor([0 if len(second) else -100 for second in seconds])
         moved = [i for i in torch.nonzero(torch.rand(len(windows)) < swap)[:, 0].tolist() if len(seconds[i])]
         moved.sort(key=lambda i: len(seconds[i]))
-        if len(moved) > 1:
-            for i, other in zip(moved, [seconds[i] for i in moved[1:] + moved[:1]], strict=True):
-                seconds[i] = other[: tokenizer.model_max_length - 3 - len(firsts[i])]
-                labels[i] = 1
+        for shorter, longer in zip(moved[::2], moved[1::2], strict=False):  # an odd one stays as it is
+            cut = seconds[longer][: len(seconds[shorter])]
+            seconds[shorter], seconds[longer] = cut, seconds[shorter]
+            labels[[shorter, longer]] = 1
         parts, segments, lengths = [], [], []
         for a, b in zip(firsts, seconds, strict=True):
             row = [[cls_id], a, [sep_id]] + ([b, [sep_id]] if len(b) else [])
@@ -181,7 +191,7 @@ def _blocks(documents: Iterable[Sequence[str]]) -> Iterator[tuple[list[str], lis
     texts: list[str] = []
     sizes: list[int] = []
     for document in documents:
-        found = sentences(document)
+        found = cut_sentences(document)
         texts += found
         sizes.append(len(found))
         if len(sizes) == DOCUMENTS_AT_ONCE:

@@ -144,10 +144,12 @@ def triplets(rows: Iterable[Row], hard: bool = True) -> list[Row]:
 
     With `hard`, only premises that also have a contradicted hypothesis, which becomes the third text of the row. A
     premise with several entailed ones gives several rows, its contradicted ones taken in turn. The order is that in
-    which the premises first come.
+    which the premises first come. Raises ValueError for a row that is not a labelled pair.
     """
     found: dict[str, tuple[list[str], list[str]]] = {}
     for row in rows:
+        if len(row.texts) != 2 or row.label is None:
+            raise ValueError(f"triplets are made of labelled pairs, as nli gives them, not of {row!r:.80}")
         entailed, contradicted = found.setdefault(row.texts[0], ([], []))
         if row.label in (0, 2):
             (entailed if row.label == 0 else contradicted).append(row.texts[1])
@@ -160,9 +162,11 @@ def triplets(rows: Iterable[Row], hard: bool = True) -> list[Row]:
 
 
 def beir(folder: str | Path) -> tuple[dict[str, str], dict[str, str], dict[str, dict[str, float]]]:
-    """Queries, passages and relevance grades by id, as `evaluation.retrieval` takes them, from BEIR's three files.
+    """Queries, passages and relevance grades by id, as `evaluation.retrieval` takes them, from the files of a BEIR set.
 
-    A passage is its title and its text. Raises FileNotFoundError for a missing file, ValueError for a damaged line.
+    They are `queries.jsonl.gz`, `corpus.jsonl.gz` and `qrels.tsv`. A passage is its title and its text; a query that
+    nobody judged is left out. Raises FileNotFoundError for a missing file, ValueError for a damaged line or a judged
+    query without text.
     """
     folder = Path(folder)
     queries = {record["_id"]: record["text"] for record in _json_lines(folder / "queries.jsonl.gz")}
@@ -170,8 +174,13 @@ def beir(folder: str | Path) -> tuple[dict[str, str], dict[str, str], dict[str, 
     passages = {record["_id"]: f"{record['title']} {record['text']}".strip() for record in corpus}
     relevant: dict[str, dict[str, float]] = {}
     for place, record in records(folder / "qrels.tsv"):
-        with _named(f"{place}, column score"):
-            relevant.setdefault(record["query-id"], {})[record["corpus-id"]] = float(record["score"])
+        try:
+            query, passage, grade = record["query-id"], record["corpus-id"], float(record["score"])
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{place}: {error}: columns query-id, corpus-id and a number, score, are needed") from None
+        if query not in queries:
+            raise ValueError(f"{place}: the query {query!r} has no text in queries.jsonl.gz")
+        relevant.setdefault(query, {})[passage] = grade
     return {query: queries[query] for query in relevant}, passages, relevant
 
 
@@ -182,10 +191,12 @@ def _json_lines(path: Path) -> Iterator[dict[str, str]]:
         for number, line in enumerate(file, 1):
             try:
                 record = json.loads(line)
-                record = {"_id": str(record["_id"]), "text": record["text"], "title": record.get("title", "")}
+                texts = {"_id": str(record["_id"]), "text": record["text"], "title": record.get("title") or ""}
+                for name, text in texts.items():
+                    check_text(text, name)
             except (ValueError, KeyError, TypeError):
                 raise ValueError(f"{path}, line {number}: {line!r:.60} is no record with _id and text") from None
-            yield record
+            yield texts
 
 
 def _rows(sources: dict[str, _Source], name: str, split: str) -> list[Row]:
@@ -232,7 +243,9 @@ def records(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     Raises FileNotFoundError where it is missing, ValueError for a damaged line, naming it.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: SBERT_LAB_DATA must name the folder that holds it")
+        raise FileNotFoundError(
+            f"{path} is missing: the folder, which SBERT_LAB_DATA names for the public sets, must hold it"
+        )
     header: list[str] = []
     number = 0
     try:

@@ -2,7 +2,7 @@
 
 Each process encodes its own rows of the global batch; `gather` shows an in-batch loss the vectors of all processes,
 `average_gradients` after `backward` leaves every process with the same gradient. In one process each function is the
-identity, so training code always calls them. Batches are drawn and cut in `training.py`; there is no sharding of
+identity, so training code always calls them. Batches are drawn and cut in `loop.py`; there is no sharding of
 weights here.
 
 Why the result is the one-process gradient. Let W processes hold equally many rows and let process r compute L_r, the

@@ -27,7 +27,7 @@ def cosines(encoder: Encoder, rows: Sequence[Row]) -> np.ndarray:
     """The cosine of each labelled pair, (B,): what `sts` correlates, for a plot or a bootstrap over the pairs."""
     check_rows(rows)
     if len(rows[0].texts) != 2 or rows[0].label is None:
-        raise ValueError(f"sts needs rows of two texts and a label, but row 0 is {rows[0]!r:.120}")
+        raise ValueError(f"graded pairs are rows of two texts and a label, but row 0 is {rows[0]!r:.120}")
     vectors = _encode(encoder, [text for row in rows for text in row.texts])
     u, v = torch.from_numpy(vectors).view(len(rows), 2, -1).unbind(1)  # (B, D) each
     return cosine(u, v).numpy()

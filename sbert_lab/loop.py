@@ -91,6 +91,10 @@ def run(
     `dev()` returns a number, more is better. `facts` are what a checkpoint in `folder` must agree with, beside the
     plan, to be continued. The module called "loss" learns at the plan's head_learning_rate.
     """
+    if plan.evaluate_every and dev is None:
+        raise ValueError(f"evaluate_every is {plan.evaluate_every} but there is no dev to evaluate with")
+    if plan.checkpoint_every and folder is None:
+        raise ValueError(f"checkpoint_every is {plan.checkpoint_every} but there is no folder to keep checkpoints in")
     distributed.start()
     state = _Run(modules, rows, plan)
     batches = state.batches
@@ -167,7 +171,7 @@ class _Run:
         self.optimizer.zero_grad()
         mean = distributed.gather(value[None]).mean().item()
         self.history.losses.append(mean)
-        self.history.cut += cut
+        self.history.cut += int(distributed.gather(torch.tensor([cut])).sum())
         return mean
 
     def evaluate(self, dev: Callable[[], float]) -> None:

@@ -42,14 +42,11 @@ class Pretraining(nn.Module):
             follows = self.next_head(self.backbone.model.pooler(first))
             return self.masked_head(vectors[hidden]).float(), follows.float()
 
-    def losses(self, tokens: Tokens, next_labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy of the hidden tokens and of the next-sentence labels (B,), -100 for none: (), ()."""
-        corrupted, hidden = mask(tokens, self.backbone.tokenizer, share)
+    def losses(self, corrupted: Tokens, ids: Tensor, hidden: Tensor, next_labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Summed cross-entropy of the `hidden` ones of the true `ids`, (T,), and of the next-sentence labels (B,)."""
         names, follows = self(corrupted, hidden.to(self.backbone.device))
-        masked = F.cross_entropy(names, tokens.ids[hidden].to(names.device))
-        judged = (next_labels >= 0).sum().clamp(min=1)  # a batch of single sentences has nothing to judge: 0, not NaN
-        following = F.cross_entropy(follows, next_labels.to(follows.device), reduction="sum") / judged
-        return masked, following
+        masked = F.cross_entropy(names, ids[hidden].to(names.device), reduction="sum")
+        return masked, F.cross_entropy(follows, next_labels.to(follows.device), reduction="sum")  # -100 counts as 0
 
 
 def mask(tokens: Tokens, tokenizer: PreTrainedTokenizerFast, share: float) -> tuple[Tokens, Tensor]:
@@ -74,7 +71,7 @@ def mask(tokens: Tokens, tokenizer: PreTrainedTokenizerFast, share: float) -> tu
 def start_from_words(model: BertForPreTraining, vectors: NDArray[np.float32], counts: NDArray[np.int64]) -> None:
     """Begin with word vectors (V, D) as input embeddings and with log frequencies, from `counts` (V,), as output bias.
 
-    From random embeddings the loss first stands for long where guessing by frequency stands; this begins below it.
+    From random embeddings the loss first stands for long where guessing by frequency stands; this begins there.
     """
     table = torch.from_numpy(vectors)
     known = table.abs().sum(dim=1) > 0
@@ -86,11 +83,12 @@ def start_from_words(model: BertForPreTraining, vectors: NDArray[np.float32], co
 
 def save(model: BertForPreTraining, tokenizer: PreTrainedTokenizerFast, folder: str | Path) -> None:
     """Write the model to `folder` in half precision, and its tokenizer; whoever loads it computes in float32."""
-    model.config.hidden_dropout_prob = 0.1  # for fine-tuning; dropout of attention costs a CPU its fast kernel
     halved = copy.deepcopy(model).half()
     halved.save_pretrained(folder)
-    model.config.dtype = torch.float32  # loaders follow the config, not the file
-    model.config.save_pretrained(folder)
+    config = copy.deepcopy(model.config)
+    config.hidden_dropout_prob = 0.1  # for fine-tuning; dropout of attention would cost a CPU its fast kernel
+    config.dtype = torch.float32  # loaders follow the config, not the file
+    config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
@@ -106,19 +104,30 @@ def pretrain(
 ) -> loop.History:
     """Train `model` in place on windows of the lengths `longest`, with a `share` of their tokens hidden.
 
-    `longest` is that of `Corpus.windows`. With `held_out`, the history's scores are minus its loss, and the weights
+    `longest` is that of `Corpus.windows`. With `held_out`, the history's scores are minus its loss in windows of the first length, and the weights
     that did best are kept. A run found in `folder` is continued.
     """
-    windows, tokenizer = corpus.windows(longest), model.backbone.tokenizer
+    windows, tokenizer = _windows(model, corpus, longest), model.backbone.tokenizer
 
     def fill(numbers: Sequence[int]) -> tuple[Tensor, int]:
         tokens, labels = corpus.pairs(windows[list(numbers)], tokenizer)
         order = tokens.lengths.argsort(stable=True)
-        parts = tokens.take(order).split(plan.tokens_at_once)
+        tokens, labels = tokens.take(order), labels[order]
+        corrupted, hidden = mask(tokens, tokenizer, share)
+        parts = corrupted.split(plan.tokens_at_once)
+        sizes = [len(part.ids) for part in parts]
+        pieces = zip(
+            parts,
+            tokens.ids.split(sizes),
+            hidden.split(sizes),
+            labels.split([len(part) for part in parts]),
+            strict=True,
+        )
+        judged = max(1, int((labels >= 0).sum()))  # of single sentences none is: their loss is 0, not NaN
         value = torch.zeros((), device=model.backbone.device)
-        for part, its_labels in zip(parts, labels[order].split([len(part) for part in parts]), strict=True):
-            masked, following = model.losses(part, its_labels, share)
-            loss = (masked + following) * (len(part.ids) / len(tokens.ids))
+        for piece in pieces:
+            masked, following = model.losses(*piece)
+            loss = masked / int(hidden.sum()) + following / judged
             loss.backward()
             value += loss.detach()
         return value, 0
@@ -128,25 +137,44 @@ def pretrain(
         len(windows),
         fill,
         plan,
-        dev=None if held_out is None else lambda: -measure(model, held_out, windows=400)["loss"],
+        dev=None if held_out is None else lambda: -measure(model, held_out, longest[:1], 400)["loss"],
         folder=folder,
-        facts={"tokens": len(corpus.ids), "longest": list(longest), "share": share},
+        facts={
+            "tokens": len(corpus.ids),
+            "windows": len(windows),
+            "longest": list(longest),
+            "share": share,
+            "precision": str(model.backbone.precision),
+        },
     )
+
+
+def _windows(model: Pretraining, corpus: Corpus, longest: Sequence[int]) -> NDArray[np.int64]:
+    """The corpus's windows, refused where there are none or where they do not fit the model."""
+    if max(longest) > model.backbone.longest:
+        raise ValueError(f"windows of {max(longest)} tokens do not fit a model that takes {model.backbone.longest}")
+    windows = corpus.windows(longest)
+    if not len(windows):
+        raise ValueError("the corpus holds no text: give documents of at least one sentence")
+    return windows
 
 
 @torch.inference_mode()
 def measure(
     model: Pretraining, corpus: Corpus, longest: Sequence[int] = (128,), windows: int | None = None
 ) -> dict[str, float]:
-    """What the model makes of text it has not seen, 15 % hidden as in training, the same in every call.
+    """What the model makes of text it has not seen, 15 % hidden, the same in every call, without dropout.
 
     {"loss": nats a hidden token, "nats_per_character", "accuracy": share of hidden tokens named, "next_accuracy",
-    "next_share": of pairs that do follow, "tokens"}; the first `windows` windows of the corpus, None: all.
+    "next_share": of pairs that do follow, "tokens"}; of `windows` windows drawn from the corpus, None: all.
     """
-    tokenizer, rows = model.backbone.tokenizer, corpus.windows(longest)[:windows]
+    tokenizer, rows = model.backbone.tokenizer, _windows(model, corpus, longest)
+    rows = np.random.default_rng(0).permutation(rows)[:windows]  # neighbours would exchange pieces of one document
     width = torch.tensor([len(t.removeprefix("##")) for t in tokenizer.convert_ids_to_tokens([*range(len(tokenizer))])])
     total = dict.fromkeys(("nats", "hidden", "characters", "right", "judged", "next_right", "next", "tokens"), 0.0)
-    with torch.random.fork_rng(devices=[]):
+    training = model.training
+    model.eval()
+    with torch.random.fork_rng():
         torch.manual_seed(0)
         for start in range(0, len(rows), 64):
             tokens, labels = corpus.pairs(rows[start : start + 64], tokenizer)
@@ -160,6 +188,7 @@ def measure(
                 total[name] += counted.sum().item()
             total["characters"] += width[truth].sum().item()
             total["tokens"] += len(tokens.ids)
+    model.train(training)
     return {
         "loss": total["nats"] / total["hidden"],
         "nats_per_character": total["nats"] / total["characters"],

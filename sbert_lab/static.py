@@ -26,7 +26,10 @@ class WordVectors:
         size = tokenizer.get_vocab_size()
         if np.ndim(vectors) != 2 or len(vectors) != size:
             raise ValueError(f"the vectors have shape {np.shape(vectors)}: give one for each of the {size} entries")
-        self.tokenizer, self.vectors = tokenizer, np.asarray(vectors, dtype=np.float32)
+        self.tokenizer = Tokenizer.from_str(tokenizer.to_str())  # a copy, whose settings nobody else changes
+        self.tokenizer.no_padding()
+        self.tokenizer.no_truncation()
+        self.vectors = np.asarray(vectors, dtype=np.float32)
 
     @classmethod
     def load(cls, name_or_folder: str | Path) -> "WordVectors":
@@ -64,21 +67,23 @@ def ppmi_svd(ids: NDArray[np.uint16], size: int, dimension: int, window: int = 5
     """Vectors of the entries 0 to `size` - 1 from the neighbourhoods in `ids` (T,): (size, dimension).
 
     Counts neighbours up to `window` away, nearer ones more (1/distance), keeps how much oftener than by chance two
-    entries meet (positive pointwise mutual information) and compresses that: Levy & Goldberg 2014 and Levy et al. 2015,
-    who show that skip-gram factorises nearly the same matrix.
+    entries meet (positive pointwise mutual information) and compresses that: Levy et al. 2015. Skip-gram factorises
+    nearly the same matrix, shifted by a constant (Levy & Goldberg 2014). An entry without neighbours gets zeros.
     """
     from scipy.sparse import csr_matrix
     from sklearn.utils.extmath import randomized_svd
 
     counts = csr_matrix((size, size), dtype=np.float64)
-    for distance in range(1, window + 1):
+    for distance in range(1, min(window, len(ids) - 1) + 1):
         weight = np.full(len(ids) - distance, 1 / distance)
         counts += csr_matrix((weight, (ids[:-distance], ids[distance:])), shape=(size, size))
     pairs = (counts + counts.T).tocoo()
     often = np.bincount(pairs.row, pairs.data, minlength=size)  # (size,)
-    context = often**0.75 / (often**0.75).sum()  # rare contexts count a little less: Levy et al. 2015, section 3.1
+    context = often**0.75 / (often**0.75).sum()  # rare contexts count a little less: Levy et al. 2015
     information = np.log(pairs.data / (often[pairs.row] * context[pairs.col]))
     positive = information > 0
     kept = (information[positive], (pairs.row[positive], pairs.col[positive]))
-    u, strength, _ = randomized_svd(csr_matrix(kept, shape=(size, size)), dimension, n_iter=3, random_state=seed)
+    matrix = csr_matrix(kept, shape=(size, size))
+    u, strength, _ = randomized_svd(matrix, dimension, n_iter=3, random_state=seed)
+    u[matrix.getnnz(axis=1) == 0] = 0  # where rounding leaves 1e-14
     return (u * np.sqrt(strength)).astype(np.float32)

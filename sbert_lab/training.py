@@ -48,7 +48,7 @@ def train(
     >>> history = train(encoder, rows, losses.InBatchNegatives(), Plan(epochs=2), dev=dev)
     """
     _check(encoder, rows, loss, plan)
-    _check_options(plan, dev, folder, gradients)
+    _check_functions(dev, gradients)
     loss.to(encoder.device)
 
     def fill(numbers: Sequence[int]) -> tuple[Tensor, int]:
@@ -77,7 +77,11 @@ def _batch(encoder: Encoder, rows: Sequence[Row], loss: Loss) -> tuple[list[Toke
 
 def _facts(encoder: Encoder, rows: Sequence[Row], loss: Loss) -> dict[str, object]:
     """What a checkpoint must agree with to be continued, beside the plan."""
-    own: dict[str, object] = {"rows": _fingerprint(rows), "loss": str(loss)}
+    own: dict[str, object] = {
+        "rows": _fingerprint(rows),
+        "loss": str(loss),
+        "precision": str(encoder.backbone.precision),
+    }
     return own | {name: getattr(encoder, name) for name in SETTINGS}
 
 
@@ -92,15 +96,11 @@ def _check(encoder: Encoder, rows: Sequence[Row], loss: Loss, plan: Plan) -> Non
     loss.check_labels(_labels(rows, loss), len(rows))
 
 
-def _check_options(plan: Plan, dev: Dev | None, folder: str | Path | None, gradients: FillGradients) -> None:
-    """Refuse what cannot be called, and a plan that asks for what is not given."""
+def _check_functions(dev: Dev | None, gradients: FillGradients) -> None:
+    """Refuse what cannot be called."""
     for name, given in {"dev": dev, "gradients": gradients}.items():
         if not callable(given) and (name, given) != ("dev", None):
             raise TypeError(f"{name} is a {type(given).__name__}: give a function, as the example of train does")
-    if plan.evaluate_every and dev is None:
-        raise ValueError(f"evaluate_every is {plan.evaluate_every} but there is no dev to evaluate with")
-    if plan.checkpoint_every and folder is None:
-        raise ValueError(f"checkpoint_every is {plan.checkpoint_every} but there is no folder to keep checkpoints in")
 
 
 def _labels(rows: Sequence[Row], loss: Loss) -> Tensor | None:

@@ -15,7 +15,7 @@ DOCUMENTS = [
     ["Blue tree."],
     ["The old cat. The old dog. The old tree. The old house. The old mat.", "A dog ran in rain. Red"],
 ]
-SENTENCES = [corpus.sentences(document) for document in DOCUMENTS]
+SENTENCES = [corpus.cut_sentences(document) for document in DOCUMENTS]
 CLS, SEP = 2, 3
 
 
@@ -33,15 +33,15 @@ def test_documents_are_parted_by_empty_lines(tmp_path, name):
     text = "\n\nOne.\nTwo.\n\n\nThree.\n"
     with lzma.open(tmp_path / name, "wt") if name.endswith("xz") else open(tmp_path / name, "w") as file:
         file.write(text)
-    assert list(corpus.documents(tmp_path / name)) == [["One.", "Two."], ["Three."]]
+    assert list(corpus.read_documents(tmp_path / name)) == [["One.", "Two."], ["Three."]]
 
 
 def test_sentences_end_where_a_new_one_begins():
     text = 'It cost 3.5 francs. "Why?" he asked. (Nobody knew.) 40 came! e.g. this one stays whole.'
-    found = ["It cost 3.5 francs.", '"Why?" he asked. (Nobody knew.) 40 came! e.g. this one stays whole.']
-    assert corpus.sentences([text])[0] == found[0]
-    assert corpus.sentences(["He slept. She ran."]) == ["He slept.", "She ran."]
-    assert corpus.sentences(["at 8 a.m. we left"]) == ["at 8 a.m. we left"]
+    found = ["It cost 3.5 francs.", '"Why?" he asked.', "(Nobody knew.) 40 came! e.g. this one stays whole."]
+    assert corpus.cut_sentences([text]) == found
+    assert corpus.cut_sentences(["He slept. She ran."]) == ["He slept.", "She ran."]
+    assert corpus.cut_sentences(["at 8 a.m. we left"]) == ["at 8 a.m. we left"]
 
 
 def test_a_learnt_tokenizer_is_berts(tmp_path):
@@ -113,16 +113,18 @@ def test_pairs_without_a_swap_are_the_text_itself(written):
 def test_swapped_pairs_keep_their_first_piece_and_take_anothers_second(written):
     windows = written.windows([24])
     tokens, labels = written.pairs(windows, tiny_tokenizer(), swap=1.0)
-    assert set(labels.tolist()) == {1, -100}
-    seconds = {}
-    for number, (row, (start, border, end)) in enumerate(zip(rows(tokens), windows.tolist(), strict=True)):
-        a, b = written.ids[start:border].tolist(), written.ids[border:end].tolist()
+    pieces = [written.ids[border:end].tolist() for _, border, end in windows]
+    assert (labels == 1).sum() == sum(map(bool, pieces)) // 2 * 2  # an odd one has nobody to exchange with
+    for row, label, own, (start, border, _) in zip(rows(tokens), labels.tolist(), pieces, windows, strict=True):
+        a = written.ids[start:border].tolist()
         assert row[: len(a) + 2] == [CLS, *a, SEP]
-        if b:
-            seconds[number] = (b, row[len(a) + 2 : -1])
-            assert row[-1] == SEP and row[len(a) + 2 : -1] != b
-    own, given = zip(*seconds.values(), strict=True)
-    assert sorted(own) == sorted(given)  # nothing is lost, nothing comes twice
+        second = row[len(a) + 2 : -1]
+        if label == 1:
+            others = [piece for piece in pieces if piece is not own]
+            assert row[-1] == SEP and any(second == piece[: len(second)] for piece in others)
+            assert second and len(second) <= len(own)  # it fits where the own piece was
+        else:
+            assert second == own
 
 
 def test_about_half_are_swapped(written):
@@ -139,3 +141,33 @@ def test_what_is_not_a_corpus_is_refused(tmp_path):
     tokenizer.add_tokens([f"word{i}" for i in range(2**16)])
     with pytest.raises(ValueError, match="16 bits"):
         corpus.Corpus.write(tmp_path, DOCUMENTS, tokenizer)
+
+
+def test_what_is_held_out_is_not_trained_on(tmp_path):
+    documents = [[f"the cat number {number} sat."] for number in range(250)]
+    text, held_out = corpus.split(documents)
+    assert held_out == [documents[0], documents[100], documents[200]]
+    assert text == [document for document in documents if document not in held_out]
+
+
+def test_a_corpus_is_prepared_once_and_for_its_own_files(tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.txt").write_text("\n\n".join(f"{name} cat number {n} sat here." for n in range(120)))
+    both = [tmp_path / "one.txt", tmp_path / "two.txt"]
+    tokenizer, text, held_out = corpus.Corpus.prepare(tmp_path / "made", both, entries=80)
+    assert (len(text.documents), len(held_out.documents)) == (118 + 120 + 1, 2 + 1)
+    assert "two" in tokenizer.decode(text.ids) and "two" not in tokenizer.decode(held_out.ids)
+    monkeypatch.setattr(corpus, "learn_wordpiece", None)  # is not called again
+    again, *_ = corpus.Corpus.prepare(tmp_path / "made", both, entries=80)
+    assert again.get_vocab() == tokenizer.get_vocab()
+    with pytest.raises(ValueError, match=r"holds a corpus made of .*two.txt.*, not of .*one.txt'\].*another folder"):
+        corpus.Corpus.prepare(tmp_path / "made", both[:1], entries=80)
+
+
+def test_many_documents_are_tokenised_in_blocks(tmp_path, monkeypatch, written):
+    monkeypatch.setattr(corpus, "DOCUMENTS_AT_ONCE", 2)
+    again = corpus.Corpus.write(tmp_path, DOCUMENTS, tiny_tokenizer())
+    for name in corpus.FILES:
+        np.testing.assert_array_equal(getattr(again, name), getattr(written, name))
+    with pytest.raises(ValueError, match="no documents"):
+        corpus.Corpus.write(tmp_path, [], tiny_tokenizer())

@@ -357,7 +357,10 @@ def test_triplets_pair_each_entailed_with_a_contradicted_hypothesis():
 
 
 def beir_folder(folder: Path, query: str = '{"_id": "1", "text": "why"}') -> Path:
-    lines = {"queries": [query], "corpus": ['{"_id": "7", "title": "T", "text": "x"}', '{"_id": 8, "text": "y"}']}
+    lines = {
+        "queries": [query],
+        "corpus": ['{"_id": "7", "title": "T", "text": "x"}', '{"_id": 8, "title": null, "text": "y"}'],
+    }
     for name, some in lines.items():
         with gzip.open(folder / f"{name}.jsonl.gz", "wt", encoding="utf-8") as file:
             file.write("\n".join([*some, '{"_id": "9", "text": "nobody asks"}']))
@@ -372,10 +375,26 @@ def test_a_beir_folder_is_read_as_retrieval_takes_it(tmp_path):
     assert relevant == {"1": {"7": 2.0, "8": 1.0}}
 
 
-@pytest.mark.parametrize("query", ["no json", '{"text": "why"}', '{"_id": "1"}', "[]", ""])
+@pytest.mark.parametrize("query", ["no json", '{"text": "why"}', '{"_id": "1"}', "[]", "", '{"_id": "1", "text": 5}'])
 def test_a_damaged_beir_line_is_named(tmp_path, query):
     with pytest.raises(ValueError, match=r"queries.jsonl.gz, line 1: .*is no record with _id and text"):
         data.beir(beir_folder(tmp_path, query))
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [("1\t7\thigh", "line 2.*high"), ("2\t7\t1", "line 2: the query '2' has no text"), ("1\t7", "line 2: 2 fields")],
+)
+def test_a_damaged_judgement_is_named(tmp_path, lines, message):
+    (beir_folder(tmp_path) / "qrels.tsv").write_text(f"query-id\tcorpus-id\tscore\n{lines}\n")
+    with pytest.raises(ValueError, match=f"qrels.tsv, {message}"):
+        data.beir(tmp_path)
+
+
+@pytest.mark.parametrize("row", [Row(("p",), 0), Row(("p", "h"))])
+def test_triplets_of_other_rows_are_refused(row):
+    with pytest.raises(ValueError, match="made of labelled pairs"):
+        data.triplets([row])
 
 
 def test_a_missing_beir_file_is_named(tmp_path):

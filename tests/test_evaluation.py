@@ -271,6 +271,8 @@ def test_classification_reads_frozen_vectors():
     assert evaluation.classification(ByLetter(), rows, rows[::2]) == 1.0
     shuffled = [Row(row.texts, number % 3) for number, row in enumerate(rows)]
     assert evaluation.classification(ByLetter(), shuffled, shuffled) < 0.6
+    shifted = [Row(row.texts, (row.label + 1) % 3) for row in rows]
+    assert evaluation.classification(ByLetter(), rows, shifted) == 0.0  # it is the second set that is scored
     with pytest.raises(ValueError, match="rows of one text and a label"):
         evaluation.classification(ByLetter(), rows, [Row(("a", "b"), 1)])
 

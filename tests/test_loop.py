@@ -88,6 +88,12 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path):
         loop.run({"line": again}, 20, filler(again), plan, folder=tmp_path, facts={"task": "curve"})
 
 
+@pytest.mark.parametrize("option", ["evaluate_every", "checkpoint_every"])
+def test_an_option_without_its_use_is_refused(option):
+    with pytest.raises(ValueError, match=f"{option} is 2 but there is no"):
+        loop.run({"line": line()}, 20, filler(line()), Plan(**{option: 2}))
+
+
 def test_nothing_to_train_is_said():
     with pytest.raises(ValueError, match="every weight of the line is frozen"):
         loop.run({"line": line().requires_grad_(False)}, 20, filler(line()), PLAN)

@@ -60,25 +60,47 @@ def test_the_losses_are_those_of_transformers(text):
     batch, labels = text.pairs(text.windows([24]), tiny_tokenizer())
     assert set(labels.tolist()) == {0, 1, -100}
     torch.manual_seed(5)
-    masked, following = ours.losses(batch, labels, 0.3)
-    torch.manual_seed(5)
     corrupted, hidden = pretraining.mask(batch, tiny_tokenizer(), 0.3)
+    masked, following = ours.losses(corrupted, batch.ids, hidden, labels)
+    ours_loss = masked / hidden.sum() + following / (labels >= 0).sum()
     ids, mask, segments = corrupted.padded(1)
     truth = torch.full(ids.shape, -100)
     truth[mask] = batch.ids.masked_fill(~hidden, -100)
-    theirs.cls.predictions.decoder.weight.grad = None
     expected = theirs(ids, mask.long(), segments, labels=truth, next_sentence_label=labels).loss
-    assert (masked + following).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert ours_loss.item() == pytest.approx(expected.item(), rel=1e-5)
     expected.backward()
-    (masked + following).backward()
-    for name, weight in theirs.bert.named_parameters():
-        torch.testing.assert_close(ours.backbone.model.get_parameter(name).grad, weight.grad, rtol=1e-3, atol=1e-5)
+    ours_loss.backward()
+    pairs = ((ours.backbone.model, theirs.bert), (ours.masked_head, theirs.cls.predictions))
+    for module, original in (*pairs, (ours.next_head, theirs.cls.seq_relationship)):
+        for name, weight in original.named_parameters():
+            torch.testing.assert_close(module.get_parameter(name).grad, weight.grad, rtol=1e-3, atol=1e-5)
 
 
-def test_a_batch_of_single_sentences_has_no_next_sentence_loss():
-    model = Pretraining(bert(), tiny_tokenizer())
-    _, following = model.losses(tokens(), torch.full((len(TEXTS),), -100), 0.3)
-    assert following.item() == 0.0
+def first_gradient(model: Pretraining, text: corpus.Corpus, longest: int, at_once: int) -> tuple[float, list]:
+    """The value and the gradients of a pretraining's first step."""
+    found = []
+
+    def look(weights, limit):
+        found.extend(weight.grad.clone() for weight in weights if weight.grad is not None)
+        raise StopIteration
+
+    clip, torch.nn.utils.clip_grad_norm_ = torch.nn.utils.clip_grad_norm_, look
+    try:
+        pretraining.pretrain(model, text, loop.Plan(batch_size=24, tokens_at_once=at_once), longest=(longest,))
+    except StopIteration:
+        return found
+    finally:
+        torch.nn.utils.clip_grad_norm_ = clip
+
+
+@pytest.mark.parametrize("longest", [24, 9])  # the second: single sentences alone, no next-sentence loss
+def test_many_chunks_give_the_gradient_of_one(text, longest):
+    whole, parts = (
+        first_gradient(Pretraining(bert(), tiny_tokenizer()), text, longest, at_once) for at_once in (10_000, 30)
+    )
+    assert max(gradient.abs().max() for gradient in whole) > 1e-2
+    for a, b in zip(whole, parts, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
 
 
 def test_a_start_from_words_predicts_their_frequency():
@@ -90,8 +112,12 @@ def test_a_start_from_words_predicts_their_frequency():
     table = model.bert.embeddings.word_embeddings.weight.detach()
     assert torch.equal(table[4], before)  # no vector: the random one stays
     torch.testing.assert_close(table[9] / table[9].norm(), torch.from_numpy(vectors[9] / np.linalg.norm(vectors[9])))
-    expected = torch.from_numpy((counts + 1) / (counts + 1).sum()).float()
-    torch.testing.assert_close(model.cls.predictions.bias.softmax(0), expected)
+    with torch.no_grad():  # whatever the vector, a head that ignores it guesses by frequency
+        model.cls.predictions.transform.dense.weight.zero_()
+        model.cls.predictions.transform.LayerNorm.weight.zero_()
+        guess = model.cls.predictions(torch.randn(1, 32))[0].softmax(0)
+    for entry in (0, 9, len(VOCABULARY) - 1):
+        assert guess[entry].item() == pytest.approx((entry + 1) / sum(range(1, len(VOCABULARY) + 1)), rel=1e-4)
     assert model.cls.predictions.decoder.weight is model.bert.embeddings.word_embeddings.weight  # still tied
 
 
@@ -100,16 +126,16 @@ PLAN = loop.Plan(epochs=6, batch_size=8, learning_rate=3e-3, checkpoint_every=2,
 
 def test_it_learns_and_resumes(text, tmp_path):
     start = Pretraining(bert(initializer_range=0.05), tiny_tokenizer())
-    before = pretraining.measure(start, text)["loss"]
+    before = pretraining.measure(start, text, (24,))["loss"]
     whole, again = (Pretraining(bert(initializer_range=0.05), tiny_tokenizer()) for _ in range(2))
     history = pretraining.pretrain(whole, text, PLAN, longest=(24,), held_out=text, folder=tmp_path / "a")
-    assert pretraining.measure(whole, text)["loss"] < before - 0.5
+    assert pretraining.measure(whole, text, (24,))["loss"] < before - 0.5
     assert history.scores[0][1] == pytest.approx(-before, abs=1e-6)
 
-    losses, take = again.losses, iter(range(40))
+    losses, take = again.losses, iter(range(20))
 
     def some(*arguments):
-        next(take)  # StopIteration after forty chunks
+        next(take)  # StopIteration after twenty chunks
         return losses(*arguments)
 
     again.losses = some
@@ -136,10 +162,19 @@ def test_a_model_that_knows_nothing_measures_as_chance(text):
     assert 0.2 < found["next_share"] < 0.8
 
 
+def test_measuring_is_without_dropout_and_leaves_the_mode(text):
+    model = Pretraining(bert(hidden_dropout_prob=0.5), tiny_tokenizer()).train()
+    found = pretraining.measure(model, text, (24,))
+    assert model.training and found == pretraining.measure(model.eval(), text, (24,))
+    with pytest.raises(ValueError, match="windows of 128 tokens do not fit a model that takes 64"):
+        pretraining.measure(model, text, (128,))
+
+
 def test_what_is_saved_is_half_the_size_and_loads_in_float32(tmp_path):
     model = bert()
     pretraining.save(model, tiny_tokenizer(), tmp_path)
     assert model.dtype == torch.float32  # the model itself is left as it was
+    assert model.config.hidden_dropout_prob == 0.0
     again = BertForPreTraining.from_pretrained(tmp_path)
     assert again.dtype == AutoModel.from_pretrained(tmp_path).dtype == torch.float32
     for name, weight in model.named_parameters():

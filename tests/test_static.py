@@ -60,6 +60,21 @@ def test_neighbours_are_counted_as_a_loop_counts_them():
     np.testing.assert_allclose(np.abs(best), np.abs(u[:, :3] * np.sqrt(strength[:3])), atol=1e-4)
 
 
+def test_the_tokenizers_padding_and_cutting_do_not_count():
+    tokenizer = tiny_tokenizer().backend_tokenizer
+    tokenizer.enable_padding(length=16)
+    tokenizer.enable_truncation(3)
+    np.testing.assert_array_equal(static.WordVectors(tokenizer, words().vectors).encode(TEXTS), words().encode(TEXTS))
+    assert tokenizer.truncation and tokenizer.padding  # the caller's is left as it was
+
+
+def test_an_entry_without_neighbours_has_no_vector():
+    ids = np.random.default_rng(1).integers(3, 9, size=300).astype(np.uint16)
+    vectors = static.ppmi_svd(ids, 12, 5)
+    assert not vectors[[0, 1, 2, 9, 10, 11]].any() and np.linalg.norm(vectors[3:9], axis=1).min() > 0.01
+    assert static.ppmi_svd(ids[:3], 12, 2).shape == (12, 2)  # fewer tokens than the window
+
+
 def test_words_in_the_same_places_get_like_vectors():
     draw = np.random.default_rng(2)
     ids = np.array([[draw.choice([0, 1]), 2, 3] if draw.random() < 0.5 else [4, 5, 6] for _ in range(800)])
