@@ -104,8 +104,8 @@ def pretrain(
 ) -> loop.History:
     """Train `model` in place on windows of the lengths `longest`, with a `share` of their tokens hidden.
 
-    `longest` is that of `Corpus.windows`. With `held_out`, the history's scores are minus its loss in windows of the first length, and the weights
-    that did best are kept. A run found in `folder` is continued.
+    `longest` is that of `Corpus.windows`. With `held_out`, the history's scores are minus its loss in windows of the
+    first of these lengths, and the weights that did best are kept. A run found in `folder` is continued.
     """
     windows, tokenizer = _windows(model, corpus, longest), model.backbone.tokenizer
 
