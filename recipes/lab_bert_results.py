@@ -27,7 +27,7 @@ class Vectors:
         self.encode = lambda texts: encode(list(texts))
 
 
-def raw(sentences: Sequence[str]) -> dict:
+def raw(sentences: Sequence[str], text: corpus.Corpus) -> dict:
     """Every way to take a sentence vector from lab-bert and from word vectors, none of them trained for it."""
     ways: dict = {name: load("lab-bert") for name in ("cls", "mean", "max")}
     for name, encoder in ways.items():
@@ -42,7 +42,6 @@ def raw(sentences: Sequence[str]) -> dict:
     tokenizer = mean.backbone.tokenizer.backend_tokenizer
     table = mean.backbone.model.embeddings.word_embeddings.weight.detach().cpu().numpy()
     ways["input embeddings"] = static.WordVectors(tokenizer, table)
-    text = corpus.Corpus(RUNS / "lab-bert" / "train")
     ways["ppmi-svd"] = static.WordVectors(tokenizer, static.ppmi_svd(text.ids[:8_000_000], *table.shape))
     ways["lab-vectors"] = static.WordVectors.load("lab-vectors")
     return ways
@@ -92,12 +91,11 @@ def trec(folder: Path, split: str) -> list[data.Row]:
     return [data.Row((record["question"],), CLASSES.index(record["coarse"])) for _, record in records]
 
 
-def held_out() -> dict[str, float]:
+def held_out(text: corpus.Corpus) -> dict[str, float]:
     """The two objectives on documents that lab-bert has not read."""
     folder = sources.find("lab-bert")
-    tokenizer, _, text = corpus.Corpus.prepare(RUNS / "lab-bert", ["simplewiki.txt.xz"])
     model = pretraining.Pretraining(BertForPreTraining.from_pretrained(folder).eval(), load(folder).backbone.tokenizer)
-    found = pretraining.measure(model, corpus.Corpus(RUNS / "lab-bert" / "held-out"))
+    found = pretraining.measure(model, text)
     return {name: round(value, 3) for name, value in found.items()}
 
 
@@ -117,14 +115,17 @@ def table(results: dict) -> str:
 
 def main() -> None:
     folder = Path(os.environ["SBERT_LAB_DATA"])
-    ways = raw([text for row in data.sts("train", source="stsb") for text in row.texts])
+    tokenizer = load("lab-bert").backbone.tokenizer
+    files = [folder / "corpus" / "simplewiki.txt.xz"]
+    _, read, unread = corpus.Corpus.prepare(RUNS / "lab-bert-results", files, tokenizer)
+    ways = raw([text for row in data.sts("train", source="stsb") for text in row.texts], read)
     runs = {name: sorted(RUNS.glob(f"{name}/[0-9]")) for name in TRAINED}
     trained = {name: [load(run / "model") for run in some] for name, some in runs.items() if some}
     histories = {name: json.loads((runs[name][0] / "history.json").read_text("utf-8")) for name in trained}
     few = {name: ways[name] for name in ("cls", "mean", "lab-vectors")} | {name: e[0] for name, e in trained.items()}
     questions, scifact = (trec(folder, "train"), trec(folder, "test")), data.beir(folder / "retrieval" / "scifact")
     results = {
-        "held_out": held_out(),
+        "held_out": held_out(unread),
         "sts": sts({name: [encoder] for name, encoder in ways.items()} | trained, reference="mean"),
         "trec_accuracy": {name: points(evaluation.classification(e, *questions)) for name, e in few.items()},
         "scifact_ndcg10": {name: points(evaluation.retrieval(e, *scifact)["ndcg@10"]) for name, e in few.items()},

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import random
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ def options(about: str, name: str, **defaults: float) -> argparse.ArgumentParser
     parser.add_argument("--model", default="lab-bert", help="lab-bert, bert-base-uncased, any name or folder")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help=f"where checkpoint and model go, runs/{name}/SEED")
+    parser.add_argument("--rows", type=int, default=0, help="how many rows to draw from all; 0: all of them")
     parser.add_argument("--bfloat16", action="store_true", help="compute in bfloat16, if the machine is faster in it")
     for option, value in defaults.items():
         parser.add_argument(f"--{option.replace('_', '-')}", type=type(value), default=value)
@@ -35,6 +37,8 @@ def encoder(given: argparse.Namespace):
 def run(given: argparse.Namespace, model, rows: Sequence[Row], loss: losses.Loss) -> None:
     """Train on `rows`, keep the weights best on STS-B dev, and write model and history to the folder."""
     pairs = data.sts("dev", source="stsb")
+    if given.rows:
+        rows = random.Random(given.seed).sample(rows, given.rows)
     plan = Plan(seed=given.seed, **{name: getattr(given, name) for name in given.plan})
     history = train(model, rows, loss, plan, dev=lambda e: evaluation.sts(e, pairs)["spearman"], folder=given.folder)
     if distributed.rank() == 0:

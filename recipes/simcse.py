@@ -7,7 +7,6 @@ on top and drops it at test; here the pooled vector is trained directly, which o
 import os
 from pathlib import Path
 
-import numpy as np
 from recipe import encoder, options, run
 
 from sbert_lab import Row, corpus, losses
@@ -15,12 +14,12 @@ from sbert_lab import Row, corpus, losses
 defaults = {"batch_size": 64, "learning_rate": 1e-4, "evaluate_every": 50}
 parser = options(__doc__, "simcse", **defaults)
 parser.add_argument("--temperature", type=float, default=0.05)
-parser.add_argument("--sentences", type=int, default=50_000)
+parser.set_defaults(rows=50_000)
 given = parser.parse_args()
 text = corpus.read_documents(Path(os.environ["SBERT_LAB_DATA"]) / "corpus" / "simplewiki.txt.xz")
 found = [
     sentence for document in text for sentence in corpus.cut_sentences(document) if 5 <= len(sentence.split()) <= 40
 ]
-chosen = np.random.default_rng(0).choice(len(found), given.sentences, replace=False)
-rows = [Row((found[i], found[i])) for i in chosen]
-run(given, encoder(given), rows, losses.InBatchNegatives(given.temperature))
+run(
+    given, encoder(given), [Row((sentence, sentence)) for sentence in found], losses.InBatchNegatives(given.temperature)
+)

@@ -10,6 +10,7 @@ import json
 import lzma
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import sha256
 from itertools import chain, cycle
 from pathlib import Path
 
@@ -108,20 +109,26 @@ class Corpus:
 
     @classmethod
     def prepare(
-        cls, folder: str | Path, files: Sequence[str | Path], entries: int = 8192
+        cls, folder: str | Path, files: Sequence[str | Path], vocabulary: int | PreTrainedTokenizerFast = 8192
     ) -> "tuple[PreTrainedTokenizerFast, Corpus, Corpus]":
         """A tokenizer, the text to train on and the text held out (of the first file), made in `folder` if not there.
 
+        `vocabulary` is the number of entries of a tokenizer to be learnt from the text, or a tokenizer to be used.
         Under torchrun process 0 makes them and the others wait. Raises ValueError where `folder` holds those of others.
         """
         tokenizer_at, text_at, held_out_at, made = (
             Path(folder) / name for name in ("tokenizer", "train", "held-out", "made.json")
         )
-        asked = {"files": [Path(file).name for file in files], "entries": entries}
+        names = [Path(file).name for file in files]
+        known = vocabulary if isinstance(vocabulary, int) else _digest(vocabulary)
+        asked = {"files": names, "vocabulary": known}
         if distributed.rank() == 0 and not made.exists():
             texts, held_out = split(read_documents(files[0]))
             texts += chain.from_iterable(map(read_documents, files[1:]))
-            tokenizer = learn_wordpiece(chain.from_iterable(texts), entries)
+            if isinstance(vocabulary, int):
+                tokenizer = learn_wordpiece(chain.from_iterable(texts), vocabulary)
+            else:
+                tokenizer = vocabulary
             tokenizer.save_pretrained(tokenizer_at)
             cls.write(text_at, texts, tokenizer)
             cls.write(held_out_at, held_out, tokenizer)
@@ -180,6 +187,10 @@ class Corpus:
             lengths.append(sum(map(len, row)))
         ids = torch.from_numpy(np.concatenate(parts).astype(np.int64))  # (T,)
         return Tokens(ids, torch.tensor(lengths), torch.tensor(segments)), labels
+
+
+def _digest(tokenizer: PreTrainedTokenizerFast) -> str:
+    return sha256("\n".join(sorted(tokenizer.get_vocab())).encode()).hexdigest()[:16]
 
 
 def _distance_from(middle: float) -> Callable[[int], float]:

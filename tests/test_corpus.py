@@ -154,14 +154,19 @@ def test_a_corpus_is_prepared_once_and_for_its_own_files(tmp_path, monkeypatch):
     for name in ("one", "two"):
         (tmp_path / f"{name}.txt").write_text("\n\n".join(f"{name} cat number {n} sat here." for n in range(120)))
     both = [tmp_path / "one.txt", tmp_path / "two.txt"]
-    tokenizer, text, held_out = corpus.Corpus.prepare(tmp_path / "made", both, entries=80)
+    tokenizer, text, held_out = corpus.Corpus.prepare(tmp_path / "made", both, vocabulary=80)
     assert (len(text.documents), len(held_out.documents)) == (118 + 120 + 1, 2 + 1)
     assert "two" in tokenizer.decode(text.ids) and "two" not in tokenizer.decode(held_out.ids)
     monkeypatch.setattr(corpus, "learn_wordpiece", None)  # is not called again
-    again, *_ = corpus.Corpus.prepare(tmp_path / "made", both, entries=80)
+    again, *_ = corpus.Corpus.prepare(tmp_path / "made", both, vocabulary=80)
     assert again.get_vocab() == tokenizer.get_vocab()
+    _, ours, _ = corpus.Corpus.prepare(tmp_path / "ours", both, tiny_tokenizer())
+    assert (
+        ours.ids[:9].tolist()
+        == tiny_tokenizer()("one cat number 1 sat here.", add_special_tokens=False)["input_ids"][:9]
+    )
     with pytest.raises(ValueError, match=r"holds a corpus made of .*two.txt.*, not of .*one.txt'\].*another folder"):
-        corpus.Corpus.prepare(tmp_path / "made", both[:1], entries=80)
+        corpus.Corpus.prepare(tmp_path / "made", both[:1], vocabulary=80)
 
 
 def test_many_documents_are_tokenised_in_blocks(tmp_path, monkeypatch, written):

@@ -54,9 +54,10 @@ def run(monkeypatch, name: str, *arguments: object) -> dict:
     [
         ("softmax_nli", 36, []),
         ("cosine_stsb", 6, ["--bfloat16"]),
+        ("softmax_nli", 12, ["--rows", 12]),
         ("in_batch_nli", 12, []),
         ("in_batch_nli", 12, ["--without-hard-negatives"]),
-        ("simcse", 40, ["--sentences", 40]),
+        ("simcse", 40, ["--rows", 40]),
     ],
 )
 def test_a_recipe_leaves_a_model_and_its_history(sets, monkeypatch, name, rows, more):
@@ -74,6 +75,9 @@ def test_pretraining_leaves_a_bert(sets, monkeypatch, capsys):
     assert load(sets / "run/model").max_length == 512
     run(monkeypatch, "pretrain_lab_bert", *given)  # nothing is left to do
     assert "continuing after step" in "".join(capsys.readouterr())
+    run(monkeypatch, "pretrain_lab_bert", "--start", sets / "run/model", "--folder", sets / "more", "--batch-size", 32)
+    vocabularies = [load(sets / name / "model").backbone.tokenizer.get_vocab() for name in ("run", "more")]
+    assert vocabularies[0] == vocabularies[1]
 
 
 def test_word_vectors_are_learnt(sets, monkeypatch):
@@ -84,5 +88,5 @@ def test_word_vectors_are_learnt(sets, monkeypatch):
 
 def test_recipes_are_short():
     lines = {path.name: len(path.read_text().splitlines()) for path in RECIPES.glob("*.py")}
-    assert max(lines.pop(name) for name in ("lab_bert_results.py",)) <= 140  # measures, trains nothing
+    assert max(lines.pop(name) for name in ("lab_bert_results.py",)) <= 150  # measures, trains nothing
     assert max(lines.values()) <= 50, lines
