@@ -47,6 +47,14 @@ CARRIED: dict[str, tuple[str | None, str, dict[str, str]]] = {
             "tokenizer_config.json": "7bc1e642a85448bbbc320c3cf3caf717f546cf60d5d85f5d1b4406b5cec025cd",
         },
     ),
+    "lab-vectors": (
+        None,
+        "data/models/lab-vectors",
+        {
+            "model.safetensors": "3f026024dbc97fc404447d1478236e0a32706728ff6c4d04ca9c3559a69057d1",
+            "tokenizer.json": "8f33e952dae7ebabc5c8e443e5c08a8112a4b1d0be9fccda2ee5b8d028761884",
+        },
+    ),
 }
 
 

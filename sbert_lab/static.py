@@ -47,7 +47,7 @@ class WordVectors:
     def save(self, folder: str | Path) -> None:
         """Write the vectors in half precision, and the tokenizer, to `folder`."""
         Path(folder).mkdir(parents=True, exist_ok=True)
-        self.tokenizer.save(str(Path(folder) / "tokenizer.json"))
+        self.tokenizer.save(str(Path(folder) / "tokenizer.json"), pretty=False)
         save_file({"embedding.weight": torch.from_numpy(self.vectors).half()}, Path(folder) / "model.safetensors")
 
     def encode(self, texts: str | Iterable[str]) -> NDArray[np.float32]:
