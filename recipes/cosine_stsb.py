@@ -1,6 +1,6 @@
 """SBERT-NLI-STSb: regression of the cosine on STS-B's grades, on top of NLI (Reimers & Gurevych 2019, section 4.2).
 
-`python recipes/cosine_stsb.py --model runs/softmax-nli/model`; from `--model lab-bert` it is the paper's SBERT-STSb.
+`python recipes/cosine_stsb.py --model runs/softmax-nli/0/model`; from `--model lab-bert` it is the paper's SBERT-STSb.
 """
 
 from recipe import encoder, options, run

@@ -94,7 +94,7 @@ def trec(folder: Path, split: str) -> list[data.Row]:
 def held_out(text: corpus.Corpus) -> dict[str, float]:
     """The two objectives on documents that lab-bert has not read."""
     folder = sources.find("lab-bert")
-    model = pretraining.Pretraining(BertForPreTraining.from_pretrained(folder).eval(), load(folder).backbone.tokenizer)
+    model = pretraining.Pretraining(BertForPreTraining.from_pretrained(folder), load(folder).backbone.tokenizer)
     found = pretraining.measure(model, text)
     return {name: round(value, 3) for name, value in found.items()}
 

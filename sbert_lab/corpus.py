@@ -190,7 +190,9 @@ class Corpus:
 
 
 def _digest(tokenizer: PreTrainedTokenizerFast) -> str:
-    return sha256("\n".join(sorted(tokenizer.get_vocab())).encode()).hexdigest()[:16]
+    """Tells vocabularies apart, also those of the same entries under other ids."""
+    entries = tokenizer.convert_ids_to_tokens([*range(len(tokenizer))])
+    return sha256("\n".join(entries).encode()).hexdigest()[:16]
 
 
 def _distance_from(middle: float) -> Callable[[int], float]:

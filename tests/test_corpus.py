@@ -5,7 +5,8 @@ import lzma
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_tokenizer
+from tiny import VOCABULARY, tiny_tokenizer
+from tokenizers import models
 from transformers import AutoTokenizer
 
 from sbert_lab import corpus
@@ -165,6 +166,13 @@ def test_a_corpus_is_prepared_once_and_for_its_own_files(tmp_path, monkeypatch):
         ours.ids[:9].tolist()
         == tiny_tokenizer()("one cat number 1 sat here.", add_special_tokens=False)["input_ids"][:9]
     )
+    other = tiny_tokenizer()
+    other.backend_tokenizer.model = models.WordPiece(
+        {token: (len(VOCABULARY) - 1 - n if n > 4 else n) + 5 * (n > 4) for token, n in VOCABULARY.items()},
+        unk_token="[UNK]",
+    )  # the same entries under other ids
+    with pytest.raises(ValueError, match="another folder"):
+        corpus.Corpus.prepare(tmp_path / "ours", both, other)
     with pytest.raises(ValueError, match=r"holds a corpus made of .*two.txt.*, not of .*one.txt'\].*another folder"):
         corpus.Corpus.prepare(tmp_path / "made", both[:1], vocabulary=80)
 
