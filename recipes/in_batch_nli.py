@@ -14,5 +14,5 @@ parser.add_argument("--temperature", type=float, default=0.05)
 parser.add_argument("--without-hard-negatives", action="store_true")
 given = parser.parse_args()
 given.name += "-pairs" * given.without_hard_negatives  # a folder of its own
-rows = data.triplets(data.nli("train"), hard=not given.without_hard_negatives)
+rows = data.triplets(data.nli("train", source="allnli"), hard=not given.without_hard_negatives)
 run(given, encoder(given), rows, losses.InBatchNegatives(given.temperature))

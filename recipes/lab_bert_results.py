@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from transformers import BertForPreTraining
 
-from sbert_lab import corpus, data, evaluation, load, metrics, pretraining, sources, static
+from sbert_lab import corpus, data, evaluation, load, metrics, pretraining, sources, static, tables
 
 RUNS, RESULTS = Path("runs"), Path("data/results/lab_bert.json")
 TRAINED = ("softmax-nli", "cosine-stsb", "in-batch-nli", "in-batch-nli-pairs", "simcse")
@@ -87,7 +87,7 @@ CLASSES = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")  # of TREC's questions
 
 def trec(folder: Path, split: str) -> list[data.Row]:
     """Questions and the number of their class."""
-    records = data.records(folder / "clustering" / f"trec_{split}.tsv.gz")
+    records = tables.records(folder / "clustering" / f"trec_{split}.tsv.gz")
     return [data.Row((record["question"],), CLASSES.index(record["coarse"])) for _, record in records]
 
 

@@ -42,7 +42,7 @@ model = pretraining.Pretraining(bert, tokenizer, torch.float32 if given.float32 
 model.to("cuda" if torch.cuda.is_available() else "cpu")
 chosen = {name: getattr(given, name) for name in defaults}
 plan = Plan(**chosen, warmup=0.02, evaluate_every=1_000, checkpoint_every=500)
-longest = (64,) * 7 + (512,)  # in tokens; the long windows teach the late positions
+longest = (64, 64, 128, 512)  # in tokens; the long windows teach the late positions
 pretraining.pretrain(model, text, plan, longest=longest, held_out=held_out, folder=given.folder)
 if distributed.rank() == 0:
     pretraining.save(bert, tokenizer, given.folder / "model")

@@ -11,4 +11,4 @@ from sbert_lab import data, losses
 defaults = {"batch_size": 32, "learning_rate": 2e-4, "head_learning_rate": 2e-3, "evaluate_every": 500}
 given = options(__doc__, "softmax-nli", **defaults).parse_args()
 model = encoder(given)
-run(given, model, data.nli("train"), losses.SoftmaxClassification(model.dimension, classes=3))
+run(given, model, data.nli("train", source="allnli"), losses.SoftmaxClassification(model.dimension, classes=3))

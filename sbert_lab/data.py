@@ -1,25 +1,31 @@
-"""Rows of text to train and measure on, and readers of public sets under one name each.
+"""Rows of text to train and measure on, and the course's own sets and public ones under one name each.
 
 A row is a few texts and perhaps a label; what the texts mean (pair, triplet, query and passage) is the loss's business.
-Public sets are read from the folder that the environment variable SBERT_LAB_DATA names, or else from the Hugging Face
-Hub; none is carried here. Grades and labels come out in one form, whatever the source.
+The course's sets come with it, below `data/`, each with a datasheet. Public sets are read from the folder that the
+environment variable SBERT_LAB_DATA names, or else from the Hugging Face Hub; none is carried here. Grades and labels
+come out in one form, whatever the source.
 """
 
-import gzip
-import json
 import os
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+from sbert_lab.corpus import cut_sentences
+from sbert_lab.sources import COURSE
+from sbert_lab.tables import named, records, texts_by_id
 from sbert_lab.tokens import check_text
 
+CARRIED = COURSE / "data"
+SPLITS = ("train", "dev", "test")
 NLI_LABELS = ("entailment", "neutral", "contradiction")  # label 0, 1, 2, as on the Hub
+REVIEW_LABELS = ("bicycle", "book", "cafe", "course", "film", "garden", "hotel", "museum", "phone", "train")
+LANGUAGES = ("de", "ru", "ko", "zh")  # of the parallel sentences, beside English
+
+Judged = tuple[dict[str, str], dict[str, str], dict[str, dict[str, float]]]  # queries, passages, grades; by id
 
 
 @dataclass(frozen=True)
@@ -67,48 +73,56 @@ def check_rows(rows: Sequence[Row]) -> None:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a public set is found; its columns, two texts and a label, are named alike in the files and on the Hub."""
+    """Where a set is found; its columns, texts and last the label, are named alike in the files and on the Hub."""
 
-    columns: tuple[str, str, str]
-    files: dict[str, tuple[str, ...]]  # split -> files below SBERT_LAB_DATA
+    columns: tuple[str, ...]
+    files: dict[str, tuple[str, ...]]  # split -> files below SBERT_LAB_DATA, or below CARRIED
     from_file: Callable[[str], float | int]  # a label as the files write it; ValueError says what it must be
-    hub: tuple[str, ...]  # repository, and configuration if it has several
-    hub_splits: dict[str, str]
-    from_hub: Callable[[Any], float | int]
+    hub: tuple[str, ...] = ()  # repository, and configuration if it has several; of none: the set comes with the course
+    hub_splits: dict[str, str] = field(default_factory=dict)
+    from_hub: Callable[[Any], float | int] = float
 
 
-def _grade(field: Any, highest: float) -> float:
-    grade = float(field)
+def _grade(given: Any, highest: float) -> float:
+    grade = float(given)
     if not 0 <= grade <= highest:
-        raise ValueError(f"the grade {field!r} is not from 0 to {highest}")
+        raise ValueError(f"the grade {given!r} is not from 0 to {highest}")
     return grade / highest
 
 
-def _relation(field: Any) -> int:
-    if field not in NLI_LABELS:
-        raise ValueError(f"the label {field!r:.40} is not one of {', '.join(NLI_LABELS)}")
-    return NLI_LABELS.index(field)
+def _class(given: Any, names: tuple[str, ...]) -> int:
+    if given not in names:
+        raise ValueError(f"the label {given!r:.40} is not one of {', '.join(names)}")
+    return names.index(given)
 
 
-def _relation_number(field: Any) -> int:
-    if field not in range(len(NLI_LABELS)):
-        raise ValueError(f"the label {field!r:.40} is not one of 0, 1, 2")
-    return int(field)
+def _relation_number(given: Any) -> int:
+    if given not in range(len(NLI_LABELS)):
+        raise ValueError(f"the label {given!r:.40} is not one of 0, 1, 2")
+    return int(given)
 
 
+def _carried(name: str, columns: tuple[str, ...], label: Callable[[str], float | int]) -> _Source:
+    return _Source(columns, {split: (f"{name}/{split}.tsv",) for split in SPLITS}, label)
+
+
+_STS_COLUMNS = ("sentence1", "sentence2", "score")
 _STS = {
+    "course": _carried("sts", _STS_COLUMNS, partial(_grade, highest=5)),
     "stsb": _Source(
-        columns=("sentence1", "sentence2", "score"),
-        files={split: (f"stsb/sts-{split}.tsv",) for split in ("train", "dev", "test")},
+        columns=_STS_COLUMNS,
+        files={split: (f"stsb/sts-{split}.tsv",) for split in SPLITS},
         from_file=partial(_grade, highest=5),
         hub=("sentence-transformers/stsb",),
         hub_splits={"train": "train", "dev": "validation", "test": "test"},
         from_hub=partial(_grade, highest=1),  # divided by 5 there already
-    )
+    ),
 }
+_NLI_COLUMNS = ("premise", "hypothesis", "label")
 _NLI = {
-    "nli": _Source(
-        columns=("premise", "hypothesis", "label"),
+    "course": _carried("nli", _NLI_COLUMNS, partial(_class, names=NLI_LABELS)),
+    "allnli": _Source(
+        columns=_NLI_COLUMNS,
         files={
             "train": tuple(
                 f"nli/{name}.tsv.gz" for name in ("snli_train_part", "mnli_train_part", "lingnli_train", "cad_train")
@@ -116,27 +130,105 @@ _NLI = {
             "dev": ("nli/mnli_dev_matched.tsv.gz",),
             "test": ("nli/snli_test.tsv.gz",),
         },
-        from_file=_relation,
+        from_file=partial(_class, names=NLI_LABELS),
         hub=("sentence-transformers/all-nli", "pair-class"),
         hub_splits={"train": "train", "dev": "dev", "test": "test"},
         from_hub=_relation_number,
-    )
+    ),
 }
+_REVIEWS = {"course": _carried("reviews", ("text", "label"), partial(_class, names=REVIEW_LABELS))}
 
 
-def sts(split: str, source: str = "stsb") -> list[Row]:
-    """Pairs and how alike they are in meaning, 0 to 1 (the set's 0 to 5, divided by 5); `split` train, dev or test."""
+def sts(split: str, source: str = "course") -> list[Row]:
+    """Pairs and how alike they are in meaning, 0 to 1 (the set's 0 to 5, divided by 5); `split` train, dev or test.
+
+    `source` is "course", or "stsb" for the public STS benchmark.
+    """
     return _rows(_STS, source, split)
 
 
-def nli(split: str, source: str = "nli") -> list[Row]:
+def nli(split: str, source: str = "course") -> list[Row]:
     """Premise and hypothesis, with the number of their relation in `NLI_LABELS`; `split` train, dev or test.
 
-    Folder and Hub differ: the folder holds parts of SNLI, MultiNLI, LingNLI and counterfactual SNLI for
-    training, MultiNLI (matched) as dev and SNLI's test; the Hub's AllNLI is all of SNLI and MultiNLI. Say which one a
-    number was measured on.
+    `source` is "course", or "allnli" for public sets, and there folder and Hub differ: the folder holds parts of SNLI,
+    MultiNLI, LingNLI and counterfactual SNLI for training, MultiNLI (matched) as dev and SNLI's test; the Hub's AllNLI
+    is all of SNLI and MultiNLI. Say which one a number was measured on.
     """
     return _rows(_NLI, source, split)
+
+
+def reviews(split: str) -> list[Row]:
+    """Short reviews, with the number of what is reviewed in `REVIEW_LABELS`; `split` train, dev or test."""
+    return _rows(_REVIEWS, "course", split)
+
+
+def questions(split: str) -> list[Row]:
+    """Questions, each with the number of what it asks: paraphrases share it; `split` train, dev or test.
+
+    A near miss, in nearly the words of a group and asking something else, has a number of its own.
+    """
+    numbers: dict[tuple[str, str], int] = {}
+    rows = []
+    for _, (group, kind, question) in _carried_fields("questions", split, ("group", "kind", "question")):
+        rows.append(Row((question,), numbers.setdefault((group, kind), len(numbers))))
+    return rows
+
+
+def parallel(split: str, language: str) -> list[Row]:
+    """English sentences and their translations, for "de", "ru", "ko" or "zh"; `split` train or test."""
+    if language not in LANGUAGES:
+        raise ValueError(f"language {language!r} is not one of {', '.join(LANGUAGES)}")
+    return [Row(tuple(texts)) for _, texts in _carried_fields("parallel", split, ("en", language))]
+
+
+def glossary() -> list[dict[str, str]]:
+    """The course's terms, each with its "definition" and its names in "ru", "ko" and "zh"."""
+    return [record for _, record in records(CARRIED / "glossary" / "glossary.tsv")]
+
+
+def sentences() -> list[str]:
+    """The course's sentences for unsupervised training, each once: those of the other sets' training parts and more.
+
+    The passages are in whole, as the collection that is searched; nothing of a dev or test split is.
+    """
+    found = [text for read in (sts, nli, questions, reviews) for row in read("train") for text in row.texts]
+    found += [row.texts[0] for row in parallel("train", "de")]
+    found += [sentence for _, (sentence,) in _carried_fields("sentences", "train", ("sentence",))]
+    found += cut_sentences(text for _, (text,) in _carried_fields("passages", "passages", ("text",)))
+    return list(dict.fromkeys(found))
+
+
+def retrieval(split: str = "test", source: str = "course") -> Judged:
+    """Queries, passages and relevance grades by id, as `evaluation.retrieval` takes them; `split` train, dev or test.
+
+    The course's grades are 2, answers the query, and 1, touches on it; training queries have one passage each. Any
+    other `source` is a folder below `retrieval` of SBERT_LAB_DATA in BEIR's layout, such as "scifact", whose judged
+    queries are all for testing.
+    """
+    if source != "course":
+        folder = os.environ.get("SBERT_LAB_DATA")
+        if not folder or split != "test":
+            raise ValueError(
+                f"source {source!r} is read from the folder SBERT_LAB_DATA, split 'test' only: got {split!r}"
+            )
+        return beir(Path(folder) / "retrieval" / source)
+    columns = ("id", "title", "text")
+    passages = {id: f"{title} {text}" for _, (id, title, text) in _carried_fields("passages", "passages", columns)}
+    queries, relevant = {}, {}
+    for number, (place, (query, grades)) in enumerate(_carried_fields("queries", split, ("query", "relevant")), 1):
+        queries[f"{split}-{number}"], relevant[f"{split}-{number}"] = query, _grades(place, grades, passages)
+    return queries, passages, relevant
+
+
+def _grades(place: str, given: str, passages: Mapping[str, str]) -> dict[str, float]:
+    """Grades by passage of "glacier-2=2 moraine-1=1"."""
+    grades = {}
+    for part in given.split():
+        passage, _, grade = part.partition("=")
+        if passage not in passages or grade not in ("1", "2"):
+            raise ValueError(f"{place}, column relevant: {part!r} is not a known passage with =1 or =2")
+        grades[passage] = float(grade)
+    return grades
 
 
 def triplets(rows: Iterable[Row], hard: bool = True) -> list[Row]:
@@ -161,7 +253,7 @@ def triplets(rows: Iterable[Row], hard: bool = True) -> list[Row]:
     ]
 
 
-def beir(folder: str | Path) -> tuple[dict[str, str], dict[str, str], dict[str, dict[str, float]]]:
+def beir(folder: str | Path) -> Judged:
     """Queries, passages and relevance grades by id, as `evaluation.retrieval` takes them, from the files of a BEIR set.
 
     They are `queries.jsonl.gz`, `corpus.jsonl.gz` and `qrels.tsv`. A passage is its title and its text; a query that
@@ -169,8 +261,8 @@ def beir(folder: str | Path) -> tuple[dict[str, str], dict[str, str], dict[str, 
     query without text.
     """
     folder = Path(folder)
-    queries = {record["_id"]: record["text"] for record in _json_lines(folder / "queries.jsonl.gz")}
-    corpus = _json_lines(folder / "corpus.jsonl.gz")
+    queries = {record["_id"]: record["text"] for record in texts_by_id(folder / "queries.jsonl.gz")}
+    corpus = texts_by_id(folder / "corpus.jsonl.gz")
     passages = {record["_id"]: f"{record['title']} {record['text']}".strip() for record in corpus}
     relevant: dict[str, dict[str, float]] = {}
     for place, record in records(folder / "qrels.tsv"):
@@ -184,28 +276,13 @@ def beir(folder: str | Path) -> tuple[dict[str, str], dict[str, str], dict[str, 
     return {query: queries[query] for query in relevant}, passages, relevant
 
 
-def _json_lines(path: Path) -> Iterator[dict[str, str]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: give a folder in BEIR's layout")
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                record = json.loads(line)
-                texts = {"_id": str(record["_id"]), "text": record["text"], "title": record.get("title") or ""}
-                for name, text in texts.items():
-                    check_text(text, name)
-            except (ValueError, KeyError, TypeError):
-                raise ValueError(f"{path}, line {number}: {line!r:.60} is no record with _id and text") from None
-            yield texts
-
-
 def _rows(sources: dict[str, _Source], name: str, split: str) -> list[Row]:
     if name not in list(sources):
         raise ValueError(f"source {name!r} is not one of {', '.join(sources)}")
     source = sources[name]
     if split not in list(source.files):
         raise ValueError(f"split {split!r} is not one of {', '.join(source.files)}")
-    folder = os.environ.get("SBERT_LAB_DATA")
+    folder = os.environ.get("SBERT_LAB_DATA") if source.hub else CARRIED
     if folder:
         files = [Path(folder) / file for file in source.files[split]]
         return [row for file in files for row in _parse(records(file), source.columns, source.from_file)]
@@ -216,53 +293,31 @@ def _parse(
     records: Iterable[tuple[str, Mapping[str, Any]]], columns: Sequence[str], label: Callable[[Any], float | int]
 ) -> Iterator[Row]:
     """Rows from records and where each stands; ValueError and TypeError name the place."""
+    for place, (*texts, given) in _fields(records, columns):
+        with named(f"{place}, column {columns[-1]}"):
+            value = label(given)
+        with named(place):
+            row = Row(tuple(texts), value)
+        yield row
+
+
+def _fields(
+    records: Iterable[tuple[str, Mapping[str, Any]]], columns: Sequence[str]
+) -> Iterator[tuple[str, list[Any]]]:
+    """Place and the fields of `columns` of every record; ValueError where one is missing."""
     for place, record in records:
         for column in columns:
             if column not in record:
                 raise ValueError(f"{place}: there is no column {column!r}, only {', '.join(record)}")
-        first, second, field = (record[column] for column in columns)
-        with _named(f"{place}, column {columns[2]}"):
-            value = label(field)
-        with _named(place):
-            row = Row((first, second), value)
-        yield row
+        yield place, [record[column] for column in columns]
 
 
-@contextmanager
-def _named(place: str) -> Iterator[None]:
-    """Errors inside begin with `place`."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{place}: {error}") from None
-
-
-def records(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Place and fields of every line of a tab-separated file with a header line and no quoting, plain or gzip.
-
-    Raises FileNotFoundError where it is missing, ValueError for a damaged line, naming it.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is missing: the folder, which SBERT_LAB_DATA names for the public sets, must hold it"
-        )
-    header: list[str] = []
-    number = 0
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                fields = line.decode("utf-8-sig").rstrip("\r\n").split("\t")
-                header = header or fields
-                if len(fields) != len(header):
-                    raise ValueError(f"{path}, line {number}: {len(fields)} fields, but the header has {len(header)}")
-                if number > 1:
-                    yield f"{path}, line {number}", dict(zip(header, fields, strict=True))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}, line {number}: not UTF-8 ({error.reason})") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
-    if number < 2:
-        raise ValueError(f"{path} has no rows")
+def _carried_fields(name: str, split: str, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Place and fields of a file of the course; ValueError names the splits there are."""
+    known = [path.stem for path in sorted((CARRIED / name).glob("*.tsv"))]
+    if split not in known:
+        raise ValueError(f"split {split!r} is not one of {', '.join(known)}")
+    return _fields(records(CARRIED / name / f"{split}.tsv"), columns)
 
 
 def _hub_records(name: str, source: _Source, split: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

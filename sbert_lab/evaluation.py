@@ -10,7 +10,7 @@ from sbert_lab import metrics
 from sbert_lab.data import Row, check_rows
 from sbert_lab.encoder import Encoder
 from sbert_lab.search import Exact
-from sbert_lab.similarity import cosine
+from sbert_lab.similarity import cosine, cosine_matrix
 
 
 def sts(encoder: Encoder, rows: Sequence[Row]) -> dict[str, float]:
@@ -72,14 +72,44 @@ def retrieval(
     ids = list(passages)
     index = Exact(_encode(encoder, passages.values()))
     _, found = index.search(encoder.encode([queries[query] for query in relevant]), k)  # (Q, k)
-    rankings = [
-        ([ids[place] for place in places], relevant[query]) for query, places in zip(relevant, found, strict=True)
-    ]
+    ranked = ([ids[place] for place in places] for places in found)
+    return rankings(dict(zip(relevant, ranked, strict=True)), relevant, k)
+
+
+def rankings(
+    found: Mapping[str, Sequence[str]], relevant: Mapping[str, Mapping[str, float]], k: int = 10
+) -> dict[str, float]:
+    """The same of rankings that any search gave: passages by id, best first, for each query of `relevant`.
+
+    Raises ValueError for a query that has no ranking.
+    """
+    if missing := relevant.keys() - found.keys():
+        raise ValueError(f"found has no ranking for the query {min(missing)!r}")
     measures = {"ndcg": metrics.ndcg, "mrr": metrics.reciprocal_rank, "recall": metrics.recall}
     return {
-        f"{name}@{k}": float(np.mean([measure(ranked, grades, k) for ranked, grades in rankings]))
+        f"{name}@{k}": float(np.mean([measure(found[query], grades, k) for query, grades in relevant.items()]))
         for name, measure in measures.items()
     }
+
+
+def mining(encoder: Encoder, rows: Sequence[Row]) -> float:
+    """Average precision, 0 to 1, of all pairs of texts ranked by cosine, those with the same label being right.
+
+    What paraphrase mining is measured by: of N texts there are N (N - 1) / 2 pairs and few are right. Raises ValueError
+    unless every row is one labelled text and two share a label.
+    """
+    from sklearn.metrics import average_precision_score
+
+    check_rows(rows)
+    if len(rows[0].texts) != 1 or rows[0].label is None:
+        raise ValueError(f"mining needs rows of one text and a label, but row 0 is {rows[0]!r:.120}")
+    vectors = torch.from_numpy(_encode(encoder, [row.texts[0] for row in rows]))
+    labels = np.array([row.label for row in rows])
+    first, second = np.triu_indices(len(rows), k=1)  # (P,) each
+    right = labels[first] == labels[second]
+    if not right.any():
+        raise ValueError("no two rows share a label: there is nothing to mine")
+    return float(average_precision_score(right, cosine_matrix(vectors, vectors).numpy()[first, second]))
 
 
 def space(encoder: Encoder, texts: Sequence[str]) -> dict[str, float]:

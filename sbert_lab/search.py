@@ -1,7 +1,9 @@
-"""Exact nearest-neighbour search: every query against every vector, nothing approximated."""
+"""Exact search, nothing approximated: by vectors, every query against every one, and by words."""
 
+from collections.abc import Sequence
 from numbers import Integral
 
+import bm25s
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -35,13 +37,11 @@ class Exact:
         A single query (D,) gives two arrays (min(k, N),). Equal scores come in no particular order. Raises ValueError
         for k below 1 and for another width, TypeError for anything but an array of numbers.
         """
-        if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
-            raise ValueError(f"k is {k!r}: give a whole number of at least 1")
+        k = _count(k, len(self))
         single = np.ndim(queries) == 1 and len(queries) > 0
         rows = self._prepared([queries] if single else queries, "queries")  # (Q, D)
         if rows.shape[1] != self.vectors.shape[1]:
             raise ValueError(f"queries are {rows.shape[1]} wide, the vectors {self.vectors.shape[1]}")
-        k = min(int(k), len(self))
         scores, indices = torch.empty(len(rows), k), torch.empty(len(rows), k, dtype=torch.int64)
         step = max(1, SCORES_AT_ONCE // max(1, len(self)))
         for start in range(0, len(rows), step):
@@ -59,3 +59,37 @@ class Exact:
         if not torch.isfinite(array).all():
             raise ValueError(f"{name} hold NaN or infinite numbers")
         return unit(array) if self.similarity == "cosine" else array
+
+
+class BM25:
+    """An index over `texts` by their words: rare shared words count, and short texts (Robertson & Zaragoza 2009).
+
+    Lucene's variant with k1 = 1.2 and b = 0.75, lower-cased, without English function words, by the library bm25s.
+
+    >>> scores, indices = BM25(passages).search(queries, k=10)
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        if isinstance(texts, str) or not len(texts):
+            raise ValueError(f"texts are {texts!r:.60}: give a list of at least one text")
+        self.count = len(texts)
+        self.index = bm25s.BM25(k1=1.2, b=0.75)
+        self.index.index(bm25s.tokenize(list(texts), show_progress=False), show_progress=False)
+
+    def __len__(self) -> int:
+        """The number of texts, N."""
+        return self.count
+
+    def search(self, queries: Sequence[str], k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The `k` best texts of each query, best first: scores and indices, (Q, min(k, N)) each; 0: no shared word."""
+        if isinstance(queries, str):
+            raise TypeError(f"queries is a str, {queries!r:.60}: give a list of texts")
+        tokens = bm25s.tokenize(list(queries), show_progress=False)
+        indices, scores = self.index.retrieve(tokens, k=_count(k, len(self)), show_progress=False)
+        return scores, indices
+
+
+def _count(k: int, most: int) -> int:
+    if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
+        raise ValueError(f"k is {k!r}: give a whole number of at least 1")
+    return min(int(k), most)

@@ -15,12 +15,12 @@ PACKAGE = Path(__file__).parents[1] / "sbert_lab"
 FILES = sorted(PACKAGE.glob("*.py"))
 FLOORS = [  # from the ground up
     {"tokens", "similarity", "distributed", "checkpoint", "folders", "sources"},
-    {"attention", "pooling", "losses", "metrics", "static"},
+    {"attention", "pooling", "losses", "metrics", "static", "tables"},
     {"backbone", "corpus", "loop"},
     {"encoder", "data", "pretrained", "pretraining"},
     {"gradients", "search"},
     {"storage", "training", "evaluation"},
-    {"plots", "doctor"},
+    {"plots", "doctor", "quality"},
     {"widgets", "checks"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections import Counter
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,7 @@ from sbert_lab import data
 from sbert_lab.data import NLI_LABELS, Row, check_rows
 
 PAIR = ("a cat sleeps", "a cat is asleep")
+stsb, allnli = partial(data.sts, source="stsb"), partial(data.nli, source="allnli")  # the public ones
 
 
 def test_a_row_is_texts_and_a_label_and_never_changes():
@@ -125,7 +127,7 @@ def write(path: Path, content: str | bytes) -> Path:
 def test_sts_reads_pairs_and_divides_grades_by_five(folder, split):
     content = STS_HEADER + 'x\t2.5\tA "red kite\tein Milan 🪁\nx\t0\tup\tdown\nx\t5.000\tthe same\tthe same\n'
     write(folder / f"stsb/sts-{split}.tsv", content)
-    assert data.sts(split) == [
+    assert stsb(split) == [
         Row(('A "red kite', "ein Milan 🪁"), 0.5),  # a quotation mark is a character like any other
         Row(("up", "down"), 0.0),
         Row(("the same", "the same"), 1.0),
@@ -136,7 +138,7 @@ def test_sts_reads_pairs_and_divides_grades_by_five(folder, split):
 def test_line_ends_do_not_matter(folder, end):
     content = STS_HEADER + "x\t5\tup\tdown\nx\t0\tleft\tright"
     write(folder / "stsb/sts-test.tsv", content.replace("\n", end) + end if end else content)
-    assert data.sts("test") == [Row(("up", "down"), 1.0), Row(("left", "right"), 0.0)]
+    assert stsb("test") == [Row(("up", "down"), 1.0), Row(("left", "right"), 0.0)]
 
 
 TRAIN = ("snli_train_part", "mnli_train_part", "lingnli_train", "cad_train")
@@ -145,14 +147,14 @@ TRAIN = ("snli_train_part", "mnli_train_part", "lingnli_train", "cad_train")
 def test_nli_reads_compressed_files_one_after_the_other(folder):
     for name, label in zip(TRAIN, (*NLI_LABELS, "neutral"), strict=True):
         write(folder / f"nli/{name}.tsv.gz", NLI_HEADER + f"{name}\tit rains\t{label}\tx\n")
-    assert data.nli("train") == [
+    assert allnli("train") == [
         Row(("snli_train_part", "it rains"), 0),
         Row(("mnli_train_part", "it rains"), 1),
         Row(("lingnli_train", "it rains"), 2),
         Row(("cad_train", "it rains"), 1),
     ]
     write(folder / "nli/snli_test.tsv.gz", NLI_HEADER + "he runs\the sits\tcontradiction\tx\n")
-    assert data.nli("test") == [Row(("he runs", "he sits"), 2)]
+    assert allnli("test") == [Row(("he runs", "he sits"), 2)]
 
 
 GOOD = "x\t5\tup\tdown\n"
@@ -176,7 +178,7 @@ BAD_FILES = {
 def test_a_bad_file_is_named_with_line_and_column(folder, content, words):
     path = write(folder / "stsb/sts-test.tsv", content)
     with pytest.raises(ValueError) as caught:
-        data.sts("test")
+        stsb("test")
     for word in [str(path), *words]:
         assert word in str(caught.value)
 
@@ -184,7 +186,7 @@ def test_a_bad_file_is_named_with_line_and_column(folder, content, words):
 def test_an_unknown_nli_label_is_named(folder):
     path = write(folder / "nli/snli_test.tsv.gz", NLI_HEADER + "a\tb\tneutral\tx\na\tb\t-\tx\n")
     with pytest.raises(ValueError) as caught:
-        data.nli("test")
+        allnli("test")
     for words in (f"{path}, line 3", "label", "'-'", ", ".join(NLI_LABELS)):
         assert words in str(caught.value)
 
@@ -202,22 +204,22 @@ def test_a_damaged_file_is_named(folder, damage):
     path = folder / "nli/snli_test.tsv.gz"
     path.write_bytes(damage(content.encode()))
     with pytest.raises(ValueError, match=f"{re.escape(str(path))}.* cannot be read"):
-        data.nli("test")
+        allnli("test")
 
 
 def test_strange_characters_in_a_text_stay(folder):
     text = "a\u2028b\rc\x0cd\x85" + "e" * 200_000  # all of them end a line for one library function or another
     write(folder / "stsb/sts-test.tsv", b"\xef\xbb\xbf" + f"sentence1\tsentence2\tscore\n{text}\tup\t5\n".encode())
-    assert data.sts("test") == [Row((text, "up"), 1.0)]  # the first three bytes are a mark that Windows editors write
+    assert stsb("test") == [Row((text, "up"), 1.0)]  # the first three bytes are a mark that Windows editors write
 
 
 def test_a_missing_file_is_named_with_the_variable_to_set(folder):
     with pytest.raises(FileNotFoundError, match="SBERT_LAB_DATA") as caught:
-        data.sts("dev")
+        stsb("dev")
     assert str(folder / "stsb/sts-dev.tsv") in str(caught.value)
 
 
-@pytest.mark.parametrize("read", [data.sts, data.nli])
+@pytest.mark.parametrize("read", [stsb, allnli])
 def test_unknown_splits_and_sources_are_named_with_the_known_ones(read):
     with pytest.raises(ValueError, match="'validation' is not one of train, dev, test"):
         read("validation")
@@ -250,15 +252,15 @@ NLI_RECORD = {"premise": "he runs", "hypothesis": "he sits", "label": 2}
 @pytest.mark.parametrize(
     ("read", "split", "asked"),
     [
-        (data.sts, "train", ("sentence-transformers/stsb", "train")),
-        (data.sts, "dev", ("sentence-transformers/stsb", "validation")),
-        (data.nli, "dev", ("sentence-transformers/all-nli", "pair-class", "dev")),
-        (data.nli, "test", ("sentence-transformers/all-nli", "pair-class", "test")),
+        (stsb, "train", ("sentence-transformers/stsb", "train")),
+        (stsb, "dev", ("sentence-transformers/stsb", "validation")),
+        (allnli, "dev", ("sentence-transformers/all-nli", "pair-class", "dev")),
+        (allnli, "test", ("sentence-transformers/all-nli", "pair-class", "test")),
     ],
 )
 def test_the_hub_gives_the_same_rows(hub, read, split, asked):
-    record = STS_RECORD if read is data.sts else NLI_RECORD
-    row = Row(("up", "down"), 0.25) if read is data.sts else Row(("he runs", "he sits"), 2)
+    record = STS_RECORD if read is stsb else NLI_RECORD
+    row = Row(("up", "down"), 0.25) if read is stsb else Row(("he runs", "he sits"), 2)
     calls = []
 
     def load_dataset(*names, split):
@@ -273,28 +275,28 @@ def test_the_hub_gives_the_same_rows(hub, read, split, asked):
 def test_the_folder_goes_before_the_hub(hub, folder):
     hub(lambda *_, **__: pytest.fail("the Hub was asked"))
     write(folder / "stsb/sts-test.tsv", STS_HEADER + GOOD)
-    assert len(data.sts("test")) == 1
+    assert len(stsb("test")) == 1
 
 
 @pytest.mark.parametrize("record", [STS_RECORD | {"sentence2": None}, STS_RECORD | {"sentence1": 7}])
 def test_a_record_of_the_hub_without_text_is_refused(hub, record):
     hub(lambda *_, **__: [record])
     with pytest.raises(TypeError, match="must be a str"):
-        data.sts("test")
+        stsb("test")
 
 
 @pytest.mark.parametrize("score", [3.5, -0.1, math.nan, None, "high"])
 def test_a_score_of_the_hub_is_checked(hub, score):
     hub(lambda *_, **__: [STS_RECORD | {"score": score}])
     with pytest.raises((TypeError, ValueError)):
-        data.sts("test")
+        stsb("test")
 
 
 @pytest.mark.parametrize("label", [-1, 3, 1.5, None, "maybe"])
 def test_a_label_of_the_hub_is_checked(hub, label):
     hub(lambda *_, **__: [NLI_RECORD | {"label": label}])  # -1 stands for "no agreement" there
     with pytest.raises((TypeError, ValueError)):
-        data.nli("test")
+        allnli("test")
 
 
 @pytest.mark.parametrize("error", [ConnectionError("refused"), FileNotFoundError("not in the cache")])
@@ -304,14 +306,14 @@ def test_offline_says_what_to_do(hub, error):
 
     hub(load_dataset)
     with pytest.raises(ConnectionError, match="SBERT_LAB_DATA") as caught:
-        data.nli("test")
+        allnli("test")
     assert "nli/snli_test.tsv.gz" in str(caught.value)
 
 
 def test_without_the_package_datasets_says_what_to_do(hub, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)  # what Python does with a package that cannot be imported
     with pytest.raises(ModuleNotFoundError, match="SBERT_LAB_DATA.*stsb/sts-dev.tsv.*`hub`"):
-        data.sts("dev")
+        stsb("dev")
 
 
 # The real sets, where their folder is at hand.
@@ -326,7 +328,7 @@ def real_sets():
 
 @pytest.mark.parametrize(("split", "count"), [("train", 5749), ("dev", 1500), ("test", 1379)])
 def test_the_real_sts_benchmark_is_complete(real_sets, split, count):
-    rows = data.sts(split)
+    rows = stsb(split)
     check_rows(rows)
     labels = [row.label for row in rows]
     assert len(rows) == count
@@ -335,7 +337,7 @@ def test_the_real_sts_benchmark_is_complete(real_sets, split, count):
 
 
 def test_the_real_nli_test_set_is_complete(real_sets):
-    rows = data.nli("test")
+    rows = allnli("test")
     check_rows(rows)
     counts = Counter(row.label for row in rows)
     assert len(rows) == 9824
@@ -403,6 +405,6 @@ def test_a_missing_beir_file_is_named(tmp_path):
 
 
 def test_the_real_nli_training_set_is_complete(real_sets):
-    rows = data.nli("train")
+    rows = allnli("train")
     triplets = data.triplets(rows)
     assert len(rows) == 197_713 and len({row.texts[0] for row in triplets}) == 33_164

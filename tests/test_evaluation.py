@@ -282,3 +282,31 @@ def test_cosines_are_those_of_the_pairs():
     for row, found in zip(rows, evaluation.cosines(ByLetter(), rows), strict=True):
         u, v = ByLetter().encode(row.texts)
         assert found == pytest.approx(u @ v / np.linalg.norm(u) / np.linalg.norm(v), abs=1e-6)
+
+
+def test_mining_by_hand():
+    angles = {"a": 0, "a'": 10, "b": 30, "b'": 75}
+    encoder = Known({text: (math.cos(math.radians(x)), math.sin(math.radians(x))) for text, x in angles.items()})
+    rows = [Row((text,), "ab".index(text[0])) for text in angles]
+    # by cosine: a a' (10 degrees, right), a' b (20), a b (30), b b' (45, right), ...
+    assert evaluation.mining(encoder, rows) == pytest.approx((1 / 1 + 2 / 4) / 2)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([Row(("a", "b"), 0)], "one text and a label"),
+        ([Row(("a",))], "one text and a label"),
+        ([Row(("a",), 0), Row(("b",), 1)], "nothing to mine"),
+    ],
+)
+def test_rows_that_cannot_be_mined_are_named(rows, words):
+    with pytest.raises(ValueError, match=words):
+        evaluation.mining(Known({"a": (1, 0), "b": (0, 1)}), rows)
+
+
+def test_rankings_of_any_search_are_measured_and_none_may_miss():
+    relevant = {"q": {"x": 1.0}, "r": {"y": 2.0}}
+    assert evaluation.rankings({"q": ["x"], "r": ["x", "y"], "s": []}, relevant)["mrr@10"] == 0.75
+    with pytest.raises(ValueError, match="no ranking for the query 'r'"):
+        evaluation.rankings({"q": ["x"]}, relevant)

@@ -6,7 +6,7 @@ import torch
 from sentence_transformers.util import dot_score, semantic_search
 
 from sbert_lab import search
-from sbert_lab.search import Exact
+from sbert_lab.search import BM25, Exact
 
 
 def vectors(count, width=8, seed=0):
@@ -192,3 +192,49 @@ def test_bad_input_is_named(call, kind, words):
         call()
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+TEXTS = ["red kite red sky", "blue kite", "sky", "a long walk under blue sky with no wind at all today"]
+
+
+def naive_bm25(texts, query, k1=1.2, b=0.75):
+    """Robertson's formula word by word, as Lucene has it (without its constant factor k1 + 1): (N,)."""
+    stop = {"a", "no", "at", "with"}
+    split = [[word for word in text.split() if word not in stop and len(word) > 1] for text in texts]
+    mean = np.mean([len(words) for words in split])
+    scores = []
+    for words in split:
+        score = 0.0
+        for word in query.split():
+            found, count = sum(word in other for other in split), words.count(word)
+            rarity = np.log(1 + (len(texts) - found + 0.5) / (found + 0.5))
+            score += rarity * count / (count + k1 * (1 - b + b * len(words) / mean)) if count else 0
+        scores.append(score)
+    return np.array(scores)
+
+
+@pytest.mark.parametrize("query", ["red", "kite sky", "blue sky walk", "nothing"])
+def test_bm25_equals_the_formula(query):
+    scores, indices = BM25(TEXTS).search([query], k=4)
+    expected = naive_bm25(TEXTS, query)
+    assert scores.shape == indices.shape == (1, 4)
+    np.testing.assert_allclose(scores[0], np.sort(expected)[::-1], rtol=1e-5)
+    np.testing.assert_allclose(expected[indices[0]], scores[0], rtol=1e-5)
+
+
+def test_bm25_ignores_case_and_gives_no_more_than_there_is():
+    index = BM25(TEXTS)
+    scores, indices = index.search(["RED", "Sky"], k=10)
+    assert len(index) == 4 and indices.shape == (2, 4) and indices[0, 0] == 0
+    assert scores[0, 0] > 0 == scores[0, 1]
+
+
+def test_bm25_refuses_what_is_no_list_of_texts():
+    with pytest.raises(ValueError, match="at least one text"):
+        BM25([])
+    with pytest.raises(ValueError, match="'sky'"):
+        BM25("sky")
+    with pytest.raises(TypeError, match="a str, 'sky'"):
+        BM25(TEXTS).search("sky", k=1)
+    with pytest.raises(ValueError, match="k is 0"):
+        BM25(TEXTS).search(["sky"], k=0)

@@ -1,0 +1,181 @@
+"""What a set of texts is worth, measured; `python -m sbert_lab.quality` does so for the course's own.
+
+A set is too easy where a shortcut solves it: pairs graded by the words they share (Jaccard), relations told from the
+hypothesis alone (Gururangan et al. 2018) or from overlap, queries answered by matching words. And it is nobody's test
+set any more where a line occurs twice, or in somebody else's set.
+"""
+
+import gzip
+import json
+import lzma
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from sbert_lab import data, evaluation, metrics
+from sbert_lab.data import Row
+from sbert_lab.search import BM25
+from sbert_lab.storage import load
+from sbert_lab.tables import records
+
+TEXTS = {  # the columns of the course's sets in which no text may occur twice
+    "sts": ("sentence1", "sentence2"),
+    "nli": ("premise", "hypothesis"),
+    "questions": ("question",),
+    "passages": ("text",),
+    "queries": ("query",),
+    "sentences": ("sentence",),
+    "parallel": ("en",),
+    "reviews": ("text",),
+    "glossary": ("definition",),
+}
+NEGATION = re.compile(r"\b(no|not|never|nobody|nothing|none|nowhere|neither|nor|cannot|without)\b|n't\b", re.IGNORECASE)
+RUN = 8  # words in a row that two texts do not share by chance
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, in lower case."""
+    return re.findall(r"\w+", text.lower())
+
+
+def overlap(rows: Iterable[Row]) -> np.ndarray:
+    """The share of words that the two texts of each row have in common, (B,): Jaccard, 0 to 1."""
+    found = [[set(words(text)) for text in row.texts] for row in rows]
+    return np.array([len(a & b) / max(1, len(a | b)) for a, b in found])
+
+
+def hypothesis_alone(train: Sequence[Row], test: Sequence[Row]) -> float:
+    """Accuracy on `test`, 0 to 1, of a bag of words and word pairs that never sees the premise."""
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    classifier = make_pipeline(CountVectorizer(ngram_range=(1, 2), min_df=2), LogisticRegression(max_iter=1000))
+    classifier.fit([row.texts[1] for row in train], [row.label for row in train])
+    return float(classifier.score([row.texts[1] for row in test], [row.label for row in test]))
+
+
+def overlap_alone(train: Sequence[Row], test: Sequence[Row]) -> float:
+    """Accuracy on `test`, 0 to 1, of a tree that sees only how many words the two texts share and how long they are."""
+    from sklearn.tree import DecisionTreeClassifier
+
+    def features(rows: Sequence[Row]) -> np.ndarray:
+        lengths = [[len(words(text)) for text in row.texts] for row in rows]
+        return np.column_stack([overlap(rows), lengths])  # (B, 3)
+
+    classifier = DecisionTreeClassifier(max_depth=4, random_state=0).fit(features(train), [row.label for row in train])
+    return float(classifier.score(features(test), [row.label for row in test]))
+
+
+def negation(rows: Iterable[Row]) -> dict[str, float]:
+    """The share of hypotheses with a negation word, by relation."""
+    found: dict[str, list[bool]] = {name: [] for name in data.NLI_LABELS}
+    for row in rows:
+        found[data.NLI_LABELS[int(row.label or 0)]].append(bool(NEGATION.search(row.texts[1])))
+    return {name: float(np.mean(some)) for name, some in found.items()}
+
+
+def word_search(split: str) -> dict[str, float]:
+    """BM25 on the course's queries, in the measures of `evaluation.retrieval`."""
+    queries, passages, relevant = data.retrieval(split)
+    ids = list(passages)
+    _, found = BM25(list(passages.values())).search(list(queries.values()), k=10)
+    return evaluation.rankings(
+        {query: [ids[i] for i in row] for query, row in zip(queries, found, strict=True)}, relevant
+    )
+
+
+def profile(texts: Sequence[str]) -> dict[str, float]:
+    """Texts, words a text, different words in all, and among 1,000 words in a row (type-token ratio, the mean)."""
+    everything = [word for text in texts for word in words(text)]
+    thousands = [everything[start : start + 1000] for start in range(0, len(everything) - 999, 1000)]
+    return {
+        "texts": len(texts),
+        "words": len(everything) / len(texts),
+        "vocabulary": len(set(everything)),
+        "type_token_ratio": float(np.mean([len(set(some)) / 1000 for some in thousands]))
+        if thousands
+        else float("nan"),
+    }
+
+
+def repeats(folder: Path = data.CARRIED) -> list[str]:
+    """Every text that occurs twice, in one set or in two, case and punctuation aside: its file, line and column.
+
+    The premises of one file may: each stands with several hypotheses.
+    """
+    seen: dict[str, tuple[str, Path]] = {}
+    found = []
+    for name, columns in TEXTS.items():
+        for path in sorted((folder / name).glob("*.tsv")):
+            for place, record in records(path):
+                for column in columns:
+                    first, file = seen.setdefault(" ".join(words(record[column])), (f"{place}, {column}", path))
+                    if first != f"{place}, {column}" and not (column == "premise" and file == path):
+                        found.append(f"{place}, column {column}: {record[column]!r:.60} is also in {first}")
+    return found
+
+
+def borrowed(texts: Sequence[str], others: Iterable[str]) -> list[str]:
+    """Those of `texts` that share eight words in a row with one of `others`, or are one of them."""
+    runs: dict[tuple[str, ...], str] = {}
+    for text in texts:
+        for run in _runs(words(text)):
+            runs[run] = text
+    return sorted({runs[run] for other in others for run in _runs(words(other)) if run in runs})
+
+
+def _runs(found: list[str]) -> Iterator[tuple[str, ...]]:
+    """Every run of eight words; of a shorter text the whole."""
+    return (tuple(found[start : start + RUN]) for start in range(max(1, len(found) - RUN + 1)))
+
+
+def public_texts(folder: Path) -> Iterator[str]:
+    """Every field of every line of the public sets below `folder`, whatever their format."""
+    openers: dict[str, Callable[..., IO[str]]] = {".gz": gzip.open, ".xz": lzma.open}
+    for path in sorted(folder.rglob("*")):
+        if re.search(r"\.(tsv|jsonl|txt)(\.gz|\.xz)?$", path.name):
+            with openers.get(path.suffix, open)(path, "rt", encoding="utf-8", errors="replace") as file:
+                for line in file:
+                    yield from map(str, json.loads(line).values()) if ".jsonl" in path.name else line.split("\t")
+
+
+def course_texts() -> list[str]:
+    """Every English text of the course's sets."""
+    return [
+        record[column]
+        for name, columns in TEXTS.items()
+        for path in sorted((data.CARRIED / name).glob("*.tsv"))
+        for _, record in records(path)
+        for column in columns
+    ]
+
+
+def report() -> dict[str, float]:
+    """The bars of the course's sets: what shortcuts reach, and what all-MiniLM-L6-v2 does."""
+    encoder = load("all-MiniLM-L6-v2")
+    pairs, relations, train = data.sts("test"), data.nli("test"), data.nli("train")
+    return {
+        "sts: all-MiniLM, Spearman": evaluation.sts(encoder, pairs)["spearman"],
+        "sts: word overlap, Spearman": metrics.spearman(
+            overlap(pairs), np.array([row.label for row in pairs], dtype=float)
+        ),
+        "nli: hypothesis alone, accuracy": hypothesis_alone(train, relations),
+        "nli: overlap and lengths alone, accuracy": overlap_alone(train, relations),
+        **{f"nli: negation in {name}": share for name, share in negation([*train, *relations]).items()},
+        "queries: BM25, nDCG@10": word_search("test")["ndcg@10"],
+        "queries: all-MiniLM, nDCG@10": evaluation.retrieval(encoder, *data.retrieval("test"))["ndcg@10"],
+        "questions: all-MiniLM, average precision": evaluation.mining(encoder, data.questions("test")),
+    }
+
+
+if __name__ == "__main__":
+    for name, value in report().items():
+        print(f"{name:50s} {value:.3f}")
+    print(*repeats(), sep="\n")
+    if "SBERT_LAB_DATA" in os.environ:
+        print(*borrowed(course_texts(), public_texts(Path(os.environ["SBERT_LAB_DATA"]))), sep="\n")
