@@ -408,3 +408,100 @@ def test_the_real_nli_training_set_is_complete(real_sets):
     rows = allnli("train")
     triplets = data.triplets(rows)
     assert len(rows) == 197_713 and len({row.texts[0] for row in triplets}) == 33_164
+
+
+# The course's own sets; what is in them is the business of test_course_data.
+
+
+@pytest.fixture
+def carried(tmp_path, monkeypatch):
+    """A folder in the place of the course's data: write(name, lines) puts a file there."""
+    monkeypatch.setattr(data, "CARRIED", tmp_path)
+    monkeypatch.delenv("SBERT_LAB_DATA", raising=False)  # the course's own need neither folder nor Hub
+
+    def put(name: str, *lines: str) -> Path:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        return write(tmp_path / name, "".join(line.replace(" | ", "\t") + "\n" for line in lines))
+
+    return put
+
+
+def test_the_courses_pairs_come_in_the_form_of_the_public_ones(carried):
+    carried("sts/dev.tsv", "genre | sentence1 | sentence2 | score", "news | up | down | 2.5")
+    carried("nli/dev.tsv", "genre | premise | hypothesis | label", "talk | he runs | he sits | contradiction")
+    carried("reviews/dev.tsv", "text | label | stars", "It rattles. | train | 2")
+    assert data.sts("dev") == [Row(("up", "down"), 0.5)]
+    assert data.nli("dev") == [Row(("he runs", "he sits"), 2)]
+    assert data.reviews("dev") == [Row(("It rattles.",), data.REVIEW_LABELS.index("train"))]
+
+
+def test_questions_share_a_number_where_they_ask_the_same(carried):
+    lines = [
+        "a | paraphrase | 1?",
+        "b | near-miss | 2?",
+        "a | paraphrase | 3?",
+        "a | near-miss | 4?",
+        "b | paraphrase | 5?",
+    ]
+    carried("questions/test.tsv", "group | kind | question", *lines)
+    found = {row.texts[0]: row.label for row in data.questions("test")}
+    assert found["1?"] == found["3?"] and len(set(found.values())) == 4
+
+
+def test_parallel_sentences_come_with_one_language(carried):
+    carried("parallel/test.tsv", "en | de | ru | ko | zh", "Yes. | Ja. | Да. | 네. | 是。")
+    assert data.parallel("test", "ko") == [Row(("Yes.", "네."))]
+    with pytest.raises(ValueError, match="'fr' is not one of de, ru, ko, zh"):
+        data.parallel("test", "fr")
+    with pytest.raises(ValueError, match="'dev' is not one of test"):
+        data.parallel("dev", "ko")
+
+
+def test_queries_come_as_retrieval_takes_them(carried):
+    carried(
+        "passages/passages.tsv",
+        "id | topic | title | text",
+        "ice-1 | cold | Ice | It floats.",
+        "ice-2 | cold | Ice | It melts.",
+    )
+    path = carried("queries/dev.tsv", "query | kind | relevant", "why | plain | ice-2=2 ice-1=1")
+    queries, passages, relevant = data.retrieval("dev")
+    assert queries == {"dev-1": "why"}
+    assert passages == {"ice-1": "Ice It floats.", "ice-2": "Ice It melts."}
+    assert relevant == {"dev-1": {"ice-2": 2.0, "ice-1": 1.0}}
+    for wrong in ("ice-3=2", "ice-1=3", "ice-1", "ice-1 = 2"):
+        carried("queries/dev.tsv", "query | kind | relevant", f"why | plain | {wrong}")
+        with pytest.raises(ValueError) as caught:
+            data.retrieval("dev")
+        assert f"{path}, line 2, column relevant: {wrong.split()[0]!r}" in str(caught.value)
+
+
+def test_a_public_collection_is_read_by_its_name(folder):
+    (folder / "retrieval/tiny").mkdir(parents=True)
+    beir_folder(folder / "retrieval/tiny")
+    assert data.retrieval(source="tiny") == data.beir(folder / "retrieval/tiny")
+    with pytest.raises(ValueError, match="'tiny' is read from the folder SBERT_LAB_DATA, split 'test' only: got 'dev'"):
+        data.retrieval("dev", source="tiny")
+
+
+def test_a_column_that_is_missing_is_named(carried):
+    path = carried("questions/test.tsv", "group | question", "a | 1?")
+    with pytest.raises(ValueError, match="there is no column 'kind', only group, question") as caught:
+        data.questions("test")
+    assert f"{path}, line 2" in str(caught.value)
+
+
+def test_sentences_are_each_once_and_of_the_training_parts(carried):
+    carried("sts/train.tsv", "sentence1 | sentence2 | score", "A. | B. | 5")
+    carried("nli/train.tsv", "premise | hypothesis | label", "P. | H. | neutral", "P. | I. | neutral")
+    carried("questions/train.tsv", "group | kind | question", "a | paraphrase | Q?")
+    carried("reviews/train.tsv", "text | label | stars", "R. | book | 1")
+    carried("parallel/train.tsv", "en | de", "E. | D.")
+    carried("sentences/train.tsv", "sentence", "S.", "A.")
+    carried("passages/passages.tsv", "id | title | text", "x-1 | X | First one. Second one.")
+    assert data.sentences() == ["A.", "B.", "P.", "H.", "I.", "Q?", "R.", "E.", "S.", "First one.", "Second one."]
+
+
+def test_the_glossary_is_read_term_by_term(carried):
+    carried("glossary/glossary.tsv", "term | definition | ru", "token | A piece. | токен")
+    assert data.glossary() == [{"term": "token", "definition": "A piece.", "ru": "токен"}]

@@ -43,7 +43,12 @@ def test_overlap_that_gives_the_label_away_is_found_and_none_is_not():
 
 
 def test_negation_is_counted_by_relation():
-    rows = [Row(("p", "It isn't so."), 0), Row(("p", "It is so."), 0), Row(("p", "No one came."), 1), Row(("p", "k"), 2)]
+    rows = [
+        Row(("p", "It isn't so."), 0),
+        Row(("p", "It is so."), 0),
+        Row(("p", "No one came."), 1),
+        Row(("p", "k"), 2),
+    ]
     assert quality.negation(rows) == {"entailment": 0.5, "neutral": 1.0, "contradiction": 0.0}
     assert not quality.NEGATION.search("another notable knot")
 
