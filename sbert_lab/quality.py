@@ -169,7 +169,7 @@ def report() -> dict[str, dict[str, float]]:
         "nli": {
             "hypothesis alone, accuracy": hypothesis_alone(train, relations),
             "overlap and lengths alone, accuracy": overlap_alone(train, relations),
-            **{f"share of {name} with a negation word": share for name, share in negations.items()},
+            **{f"share of {name} with a negation word, all splits": share for name, share in negations.items()},
         },
         "queries": {
             "BM25, nDCG@10": word_search("test")["ndcg@10"],
