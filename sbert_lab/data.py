@@ -78,9 +78,9 @@ class _Source:
     columns: tuple[str, ...]
     files: dict[str, tuple[str, ...]]  # split -> files below SBERT_LAB_DATA, or below CARRIED
     from_file: Callable[[str], float | int]  # a label as the files write it; ValueError says what it must be
+    from_hub: Callable[[Any], float | int]
     hub: tuple[str, ...] = ()  # repository, and configuration if it has several; of none: the set comes with the course
     hub_splits: dict[str, str] = field(default_factory=dict)
-    from_hub: Callable[[Any], float | int] = float
 
 
 def _grade(given: Any, highest: float) -> float:
@@ -103,7 +103,7 @@ def _relation_number(given: Any) -> int:
 
 
 def _carried(name: str, columns: tuple[str, ...], label: Callable[[str], float | int]) -> _Source:
-    return _Source(columns, {split: (f"{name}/{split}.tsv",) for split in SPLITS}, label)
+    return _Source(columns, {split: (f"{name}/{split}.tsv",) for split in SPLITS}, label, label)
 
 
 _STS_COLUMNS = ("sentence1", "sentence2", "score")
@@ -167,10 +167,14 @@ def questions(split: str) -> list[Row]:
 
     A near miss, in nearly the words of a group and asking something else, has a number of its own.
     """
-    numbers: dict[tuple[str, str], int] = {}
-    rows = []
-    for _, (group, kind, question) in _carried_fields("questions", split, ("group", "kind", "question")):
-        rows.append(Row((question,), numbers.setdefault((group, kind), len(numbers))))
+    _check_split(split)
+    groups: dict[str, int] = {}
+    rows: list[Row] = []
+    for place, (group, kind, question) in _carried_fields(f"questions/{split}", "group", "kind", "question"):
+        with named(f"{place}, column kind"):
+            near = _class(kind, ("paraphrase", "near-miss"))
+        number = len(rows)  # which no question before had
+        rows.append(Row((question,), number if near else groups.setdefault(group, number)))
     return rows
 
 
@@ -178,23 +182,24 @@ def parallel(split: str, language: str) -> list[Row]:
     """English sentences and their translations, for "de", "ru", "ko" or "zh"; `split` train or test."""
     if language not in LANGUAGES:
         raise ValueError(f"language {language!r} is not one of {', '.join(LANGUAGES)}")
-    return [Row(tuple(texts)) for _, texts in _carried_fields("parallel", split, ("en", language))]
+    _check_split(split, ("train", "test"))
+    return [Row(tuple(texts)) for _, texts in _carried_fields(f"parallel/{split}", "en", language)]
 
 
 def glossary() -> list[dict[str, str]]:
-    """The course's terms, each with its "definition" and its names in "ru", "ko" and "zh"."""
+    """The course's terms: "term", its "definition", and its names in "ru", "ko" and "zh"."""
     return [record for _, record in records(CARRIED / "glossary" / "glossary.tsv")]
 
 
 def sentences() -> list[str]:
-    """The course's sentences for unsupervised training, each once: those of the other sets' training parts and more.
+    """The course's sentences for unsupervised training, each once: of the sets' training parts (not queries) and more.
 
     The passages are in whole, as the collection that is searched; nothing of a dev or test split is.
     """
     found = [text for read in (sts, nli, questions, reviews) for row in read("train") for text in row.texts]
     found += [row.texts[0] for row in parallel("train", "de")]
-    found += [sentence for _, (sentence,) in _carried_fields("sentences", "train", ("sentence",))]
-    found += cut_sentences(text for _, (text,) in _carried_fields("passages", "passages", ("text",)))
+    found += [sentence for _, (sentence,) in _carried_fields("sentences/train", "sentence")]
+    found += cut_sentences(text for _, (text,) in _carried_fields("passages/passages", "text"))
     return list(dict.fromkeys(found))
 
 
@@ -207,28 +212,44 @@ def retrieval(split: str = "test", source: str = "course") -> Judged:
     """
     if source != "course":
         folder = os.environ.get("SBERT_LAB_DATA")
-        if not folder or split != "test":
+        if not folder:
+            raise FileNotFoundError(f"source {source!r} is not carried by the course: set SBERT_LAB_DATA to its folder")
+        if split != "test":
             raise ValueError(
                 f"source {source!r} is read from the folder SBERT_LAB_DATA, split 'test' only: got {split!r}"
             )
         return beir(Path(folder) / "retrieval" / source)
-    columns = ("id", "title", "text")
-    passages = {id: f"{title} {text}" for _, (id, title, text) in _carried_fields("passages", "passages", columns)}
+    _check_split(split)
+    passages: dict[str, str] = {}
+    for place, (name, title, text) in _carried_fields("passages/passages", "id", "title", "text"):
+        _put(passages, name, f"{title} {text}", place)
     queries, relevant = {}, {}
-    for number, (place, (query, grades)) in enumerate(_carried_fields("queries", split, ("query", "relevant")), 1):
+    for number, (place, (query, grades)) in enumerate(_carried_fields(f"queries/{split}", "query", "relevant"), 1):
         queries[f"{split}-{number}"], relevant[f"{split}-{number}"] = query, _grades(place, grades, passages)
     return queries, passages, relevant
 
 
 def _grades(place: str, given: str, passages: Mapping[str, str]) -> dict[str, float]:
     """Grades by passage of "glacier-2=2 moraine-1=1"."""
-    grades = {}
+    grades: dict[str, float] = {}
     for part in given.split():
         passage, _, grade = part.partition("=")
         if passage not in passages or grade not in ("1", "2"):
             raise ValueError(f"{place}, column relevant: {part!r} is not a known passage with =1 or =2")
-        grades[passage] = float(grade)
+        _put(grades, passage, float(grade), place)
     return grades
+
+
+def _put(found: dict[str, Any], name: str, value: Any, place: str) -> None:
+    """Keep `value` under its name; ValueError where there is one already, which it would silently replace."""
+    if name in found:
+        raise ValueError(f"{place}: {name!r} is there already: give each once")
+    found[name] = value
+
+
+def _check_split(split: str, splits: tuple[str, ...] = SPLITS) -> None:
+    if split not in splits:
+        raise ValueError(f"split {split!r} is not one of {', '.join(splits)}")
 
 
 def triplets(rows: Iterable[Row], hard: bool = True) -> list[Row]:
@@ -240,7 +261,7 @@ def triplets(rows: Iterable[Row], hard: bool = True) -> list[Row]:
     """
     found: dict[str, tuple[list[str], list[str]]] = {}
     for row in rows:
-        if len(row.texts) != 2 or row.label is None:
+        if len(row.texts) != 2 or not isinstance(row.label, int) or row.label not in range(len(NLI_LABELS)):
             raise ValueError(f"triplets are made of labelled pairs, as nli gives them, not of {row!r:.80}")
         entailed, contradicted = found.setdefault(row.texts[0], ([], []))
         if row.label in (0, 2):
@@ -261,10 +282,13 @@ def beir(folder: str | Path) -> Judged:
     query without text.
     """
     folder = Path(folder)
-    queries = {record["_id"]: record["text"] for record in texts_by_id(folder / "queries.jsonl.gz")}
-    corpus = texts_by_id(folder / "corpus.jsonl.gz")
-    passages = {record["_id"]: f"{record['title']} {record['text']}".strip() for record in corpus}
+    queries: dict[str, str] = {}
+    passages: dict[str, str] = {}
     relevant: dict[str, dict[str, float]] = {}
+    for place, record in texts_by_id(folder / "queries.jsonl.gz"):
+        _put(queries, record["_id"], record["text"], place)
+    for place, record in texts_by_id(folder / "corpus.jsonl.gz"):
+        _put(passages, record["_id"], f"{record['title']} {record['text']}".strip(), place)
     for place, record in records(folder / "qrels.tsv"):
         try:
             query, passage, grade = record["query-id"], record["corpus-id"], float(record["score"])
@@ -272,7 +296,7 @@ def beir(folder: str | Path) -> Judged:
             raise ValueError(f"{place}: {error}: columns query-id, corpus-id and a number, score, are needed") from None
         if query not in queries:
             raise ValueError(f"{place}: the query {query!r} has no text in queries.jsonl.gz")
-        relevant.setdefault(query, {})[passage] = grade
+        _put(relevant.setdefault(query, {}), passage, grade, place)
     return {query: queries[query] for query in relevant}, passages, relevant
 
 
@@ -280,8 +304,7 @@ def _rows(sources: dict[str, _Source], name: str, split: str) -> list[Row]:
     if name not in list(sources):
         raise ValueError(f"source {name!r} is not one of {', '.join(sources)}")
     source = sources[name]
-    if split not in list(source.files):
-        raise ValueError(f"split {split!r} is not one of {', '.join(source.files)}")
+    _check_split(split)
     folder = os.environ.get("SBERT_LAB_DATA") if source.hub else CARRIED
     if folder:
         files = [Path(folder) / file for file in source.files[split]]
@@ -312,12 +335,8 @@ def _fields(
         yield place, [record[column] for column in columns]
 
 
-def _carried_fields(name: str, split: str, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Place and fields of a file of the course; ValueError names the splits there are."""
-    known = [path.stem for path in sorted((CARRIED / name).glob("*.tsv"))]
-    if split not in known:
-        raise ValueError(f"split {split!r} is not one of {', '.join(known)}")
-    return _fields(records(CARRIED / name / f"{split}.tsv"), columns)
+def _carried_fields(file: str, *columns: str) -> Iterator[tuple[str, list[str]]]:
+    return _fields(records(CARRIED / f"{file}.tsv"), columns)
 
 
 def _hub_records(name: str, source: _Source, split: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

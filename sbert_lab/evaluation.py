@@ -83,6 +83,8 @@ def rankings(
 
     Raises ValueError for a query that has no ranking.
     """
+    if not relevant:
+        raise ValueError("relevant is empty: there is nothing to measure")
     if missing := relevant.keys() - found.keys():
         raise ValueError(f"found has no ranking for the query {min(missing)!r}")
     measures = {"ndcg": metrics.ndcg, "mrr": metrics.reciprocal_rank, "recall": metrics.recall}

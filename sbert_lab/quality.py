@@ -33,7 +33,9 @@ TEXTS = {  # the columns of the course's sets in which no text may occur twice
     "reviews": ("text",),
     "glossary": ("definition",),
 }
-NEGATION = re.compile(r"\b(no|not|never|nobody|nothing|none|nowhere|neither|nor|cannot|without)\b|n't\b", re.IGNORECASE)
+NEGATION = re.compile(
+    r"\b(no|not|never|nobody|nothing|none|nowhere|neither|nor|cannot|without)\b|n['’]t\b", re.IGNORECASE
+)
 RUN = 8  # words in a row that two texts do not share by chance
 
 
@@ -75,7 +77,9 @@ def negation(rows: Iterable[Row]) -> dict[str, float]:
     """The share of hypotheses with a negation word, by relation."""
     found: dict[str, list[bool]] = {name: [] for name in data.NLI_LABELS}
     for row in rows:
-        found[data.NLI_LABELS[int(row.label or 0)]].append(bool(NEGATION.search(row.texts[1])))
+        if not isinstance(row.label, int) or row.label not in range(len(found)):
+            raise ValueError(f"relations are rows of nli, label 0, 1 or 2, not {row!r:.80}")
+        found[data.NLI_LABELS[row.label]].append(bool(NEGATION.search(row.texts[1])))
     return {name: float(np.mean(some)) for name, some in found.items()}
 
 
@@ -103,56 +107,59 @@ def profile(texts: Sequence[str]) -> dict[str, float]:
     }
 
 
-def repeats(folder: Path = data.CARRIED) -> list[str]:
-    """Every text that occurs twice, in one set or in two, case and punctuation aside: its file, line and column.
-
-    The premises of one file may: each stands with several hypotheses.
-    """
-    seen: dict[str, tuple[str, Path]] = {}
-    found = []
+def course_texts(folder: Path = data.CARRIED) -> Iterator[tuple[str, str]]:
+    """Every English text of the course's sets, after its place: file, line and column."""
     for name, columns in TEXTS.items():
         for path in sorted((folder / name).glob("*.tsv")):
             for place, record in records(path):
                 for column in columns:
-                    first, file = seen.setdefault(" ".join(words(record[column])), (f"{place}, {column}", path))
-                    if first != f"{place}, {column}" and not (column == "premise" and file == path):
-                        found.append(f"{place}, column {column}: {record[column]!r:.60} is also in {first}")
+                    yield f"{place}, column {column}", record[column]
+
+
+def repeats(texts: Iterable[tuple[str, str]]) -> list[str]:
+    """Every text of `course_texts` that occurs twice, in one set or in two, case and punctuation aside; both places.
+
+    The premises of one file may: each stands with several hypotheses.
+    """
+    seen: dict[str, str] = {}
+    found = []
+    for place, text in texts:
+        first = seen.setdefault(" ".join(words(text)), place)
+        files = {at.partition(", line")[0] for at in (first, place)}
+        premises = all(at.endswith("column premise") for at in (first, place))
+        if first != place and not (premises and len(files) == 1):
+            found.append(f"{place}: {text!r:.60} is also in {first}")
     return found
 
 
 def borrowed(texts: Sequence[str], others: Iterable[str]) -> list[str]:
-    """Those of `texts` that share eight words in a row with one of `others`, or are one of them."""
-    runs: dict[tuple[str, ...], str] = {}
+    """Those of `texts` that share eight words in a row with one of `others`, or are one, if shorter."""
+    runs: dict[tuple[str, ...], set[str]] = {}
     for text in texts:
-        for run in _runs(words(text)):
-            runs[run] = text
-    return sorted({runs[run] for other in others for run in _runs(words(other)) if run in runs})
+        for run in _runs(text):
+            runs.setdefault(run, set()).add(text)
+    return sorted(set().union(*(runs[run] for other in others for run in _runs(other) if run in runs)))
 
 
-def _runs(found: list[str]) -> Iterator[tuple[str, ...]]:
-    """Every run of eight words; of a shorter text the whole."""
-    return (tuple(found[start : start + RUN]) for start in range(max(1, len(found) - RUN + 1)))
+def _runs(text: str) -> Iterator[tuple[str, ...]]:
+    """Every run of eight words of a text; of a shorter one the whole."""
+    found = words(text)
+    return (tuple(found[start : start + RUN]) for start in range(max(bool(found), len(found) - RUN + 1)))
 
 
 def public_texts(folder: Path) -> Iterator[str]:
-    """Every field of every line of the public sets below `folder`, whatever their format."""
+    """Every field of every line of the tables, JSON lines and plain texts below `folder`, compressed or not.
+
+    Raises FileNotFoundError where there is none.
+    """
     openers: dict[str, Callable[..., IO[str]]] = {".gz": gzip.open, ".xz": lzma.open}
-    for path in sorted(folder.rglob("*")):
-        if re.search(r"\.(tsv|jsonl|txt)(\.gz|\.xz)?$", path.name):
-            with openers.get(path.suffix, open)(path, "rt", encoding="utf-8", errors="replace") as file:
-                for line in file:
-                    yield from map(str, json.loads(line).values()) if ".jsonl" in path.name else line.split("\t")
-
-
-def course_texts() -> list[str]:
-    """Every English text of the course's sets."""
-    return [
-        record[column]
-        for name, columns in TEXTS.items()
-        for path in sorted((data.CARRIED / name).glob("*.tsv"))
-        for _, record in records(path)
-        for column in columns
-    ]
+    paths = [path for path in sorted(folder.rglob("*")) if re.search(r"\.(tsv|jsonl|txt)(\.gz|\.xz)?$", path.name)]
+    if not paths:
+        raise FileNotFoundError(f"{folder} holds no tables, JSON lines or texts: give a folder of public sets")
+    for path in paths:
+        with openers.get(path.suffix, open)(path, "rt", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                yield from map(str, json.loads(line).values()) if ".jsonl" in path.name else line.split("\t")
 
 
 def report() -> dict[str, dict[str, float]]:
@@ -179,20 +186,21 @@ def report() -> dict[str, dict[str, float]]:
     }
 
 
-def profiles() -> dict[str, dict[str, float]]:
-    """Sentence lengths and vocabulary of graded pairs and hypotheses: the course's, and public ones where they are."""
-    found = {f"{name}, course": read("test") for name, read in (("sts", data.sts), ("nli", data.nli))}
-    if "SBERT_LAB_DATA" in os.environ:
+def profiles(public: bool) -> dict[str, dict[str, float]]:
+    """Lengths and vocabulary of the second texts of graded pairs and of inference; with `public`, of STS-B and SNLI."""
+    found = {"sts, course": data.sts("test"), "nli, course": data.nli("test")}
+    if public:
         found |= {"sts, stsb": data.sts("test", "stsb"), "nli, allnli": data.nli("test", "allnli")}
     return {name: profile([row.texts[-1] for row in rows]) for name, rows in found.items()}
 
 
 def main() -> None:
-    for name, values in {**report(), **profiles()}.items():
+    folder = os.environ.get("SBERT_LAB_DATA")
+    for name, values in {**report(), **profiles(bool(folder))}.items():
         print(name, *(f"  {what}: {value:.3f}" for what, value in values.items()), sep="\n")
-    found = repeats()
-    if "SBERT_LAB_DATA" in os.environ:
-        found += borrowed(course_texts(), public_texts(Path(os.environ["SBERT_LAB_DATA"])))
+    found = repeats(course_texts())
+    if folder:
+        found += borrowed([text for _, text in course_texts()], public_texts(Path(folder)))
     print(f"repeated or borrowed: {len(found)}", *found, sep="\n")
 
 

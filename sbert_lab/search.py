@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from sbert_lab.similarity import unit
+from sbert_lab.tokens import check_text
 
 SCORES_AT_ONCE = 2**24  # 64 MiB of float32 scores in memory at a time
 
@@ -64,17 +65,20 @@ class Exact:
 class BM25:
     """An index over `texts` by their words: rare shared words count, and short texts (Robertson & Zaragoza 2009).
 
-    Lucene's variant with k1 = 1.2 and b = 0.75, lower-cased, without English function words, by the library bm25s.
+    Lucene's variant with k1 = 1.2 and b = 0.75, lower-cased, without English function words and single letters, by
+    the library bm25s. Raises TypeError for anything but a list of texts, ValueError where there is no word to index.
 
     >>> scores, indices = BM25(passages).search(queries, k=10)
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        if isinstance(texts, str) or not len(texts):
-            raise ValueError(f"texts are {texts!r:.60}: give a list of at least one text")
+        _check_texts(texts, "texts")
+        words = bm25s.tokenize(list(texts), show_progress=False)
+        if not any(words.ids):
+            raise ValueError("texts hold no word to index: give at least one with a word of two letters")
         self.count = len(texts)
         self.index = bm25s.BM25(k1=1.2, b=0.75)
-        self.index.index(bm25s.tokenize(list(texts), show_progress=False), show_progress=False)
+        self.index.index(words, show_progress=False)
 
     def __len__(self) -> int:
         """The number of texts, N."""
@@ -82,11 +86,21 @@ class BM25:
 
     def search(self, queries: Sequence[str], k: int) -> tuple[np.ndarray, np.ndarray]:
         """The `k` best texts of each query, best first: scores and indices, (Q, min(k, N)) each; 0: no shared word."""
-        if isinstance(queries, str):
-            raise TypeError(f"queries is a str, {queries!r:.60}: give a list of texts")
-        tokens = bm25s.tokenize(list(queries), show_progress=False)
-        indices, scores = self.index.retrieve(tokens, k=_count(k, len(self)), show_progress=False)
+        _check_texts(queries, "queries")
+        k = _count(k, len(self))
+        if not len(queries):
+            return np.empty((0, k), np.float32), np.empty((0, k), np.int64)
+        indices, scores = self.index.retrieve(
+            bm25s.tokenize(list(queries), show_progress=False), k=k, show_progress=False
+        )
         return scores, indices
+
+
+def _check_texts(texts: Sequence[str], name: str) -> None:
+    if isinstance(texts, str) or not isinstance(texts, Sequence):  # a dict would be searched by its ids
+        raise TypeError(f"{name} is a {type(texts).__name__}, {texts!r:.60}: give a list of texts")
+    for text in texts:
+        check_text(text, name)
 
 
 def _count(k: int, most: int) -> int:

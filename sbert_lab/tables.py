@@ -21,7 +21,7 @@ def records(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is missing: the folder, which SBERT_LAB_DATA names for the public sets, must hold it"
+            f"{path} is missing: the course's own sets lie in its folder data, public ones where SBERT_LAB_DATA says"
         )
     header: list[str] = []
     number = 0
@@ -30,6 +30,8 @@ def records(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
             for number, line in enumerate(file, 1):
                 fields = line.decode("utf-8-sig").rstrip("\r\n").split("\t")
                 header = header or fields
+                if len(set(header)) != len(header):
+                    raise ValueError(f"{path}: a column stands twice in the header, {', '.join(header)}")
                 if len(fields) != len(header):
                     raise ValueError(f"{path}, line {number}: {len(fields)} fields, but the header has {len(header)}")
                 if number > 1:
@@ -42,8 +44,8 @@ def records(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
         raise ValueError(f"{path} has no rows")
 
 
-def texts_by_id(path: Path) -> Iterator[dict[str, str]]:
-    """The records of a gzipped JSON-lines file in BEIR's layout: "_id", "text", and "title", empty if it has none.
+def texts_by_id(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Place and record of every line of a gzipped JSON-lines file in BEIR's layout: "_id", "text", and "title" or "".
 
     Raises FileNotFoundError where it is missing, ValueError for a damaged line, naming it.
     """
@@ -57,8 +59,8 @@ def texts_by_id(path: Path) -> Iterator[dict[str, str]]:
                 for name, text in texts.items():
                     check_text(text, name)
             except (ValueError, KeyError, TypeError):
-                raise ValueError(f"{path}, line {number}: {line!r:.60} is no record with _id and text") from None
-            yield texts
+                raise ValueError(f"{path}, line {number}: {line!r:.60} is no record of texts with _id") from None
+            yield f"{path}, line {number}", texts
 
 
 @contextmanager

@@ -379,7 +379,7 @@ def test_a_beir_folder_is_read_as_retrieval_takes_it(tmp_path):
 
 @pytest.mark.parametrize("query", ["no json", '{"text": "why"}', '{"_id": "1"}', "[]", "", '{"_id": "1", "text": 5}'])
 def test_a_damaged_beir_line_is_named(tmp_path, query):
-    with pytest.raises(ValueError, match=r"queries.jsonl.gz, line 1: .*is no record with _id and text"):
+    with pytest.raises(ValueError, match=r"queries.jsonl.gz, line 1: .*is no record of texts with _id"):
         data.beir(beir_folder(tmp_path, query))
 
 
@@ -393,7 +393,7 @@ def test_a_damaged_judgement_is_named(tmp_path, lines, message):
         data.beir(tmp_path)
 
 
-@pytest.mark.parametrize("row", [Row(("p",), 0), Row(("p", "h"))])
+@pytest.mark.parametrize("row", [Row(("p",), 0), Row(("p", "h")), Row(("p", "h"), 0.0), Row(("p", "h"), 3)])
 def test_triplets_of_other_rows_are_refused(row):
     with pytest.raises(ValueError, match="made of labelled pairs"):
         data.triplets([row])
@@ -446,6 +446,12 @@ def test_questions_share_a_number_where_they_ask_the_same(carried):
     carried("questions/test.tsv", "group | kind | question", *lines)
     found = {row.texts[0]: row.label for row in data.questions("test")}
     assert found["1?"] == found["3?"] and len(set(found.values())) == 4
+    carried("questions/test.tsv", "group | kind | question", "a | near-miss | 1?", "a | near-miss | 2?")
+    assert len({row.label for row in data.questions("test")}) == 2  # each its own
+    path = carried("questions/test.tsv", "group | kind | question", "a | near miss | 1?")
+    with pytest.raises(ValueError, match="'near miss' is not one of paraphrase, near-miss") as caught:
+        data.questions("test")
+    assert f"{path}, line 2, column kind" in str(caught.value)
 
 
 def test_parallel_sentences_come_with_one_language(carried):
@@ -453,7 +459,7 @@ def test_parallel_sentences_come_with_one_language(carried):
     assert data.parallel("test", "ko") == [Row(("Yes.", "네."))]
     with pytest.raises(ValueError, match="'fr' is not one of de, ru, ko, zh"):
         data.parallel("test", "fr")
-    with pytest.raises(ValueError, match="'dev' is not one of test"):
+    with pytest.raises(ValueError, match="'dev' is not one of train, test"):
         data.parallel("dev", "ko")
 
 
@@ -469,6 +475,9 @@ def test_queries_come_as_retrieval_takes_them(carried):
     assert queries == {"dev-1": "why"}
     assert passages == {"ice-1": "Ice It floats.", "ice-2": "Ice It melts."}
     assert relevant == {"dev-1": {"ice-2": 2.0, "ice-1": 1.0}}
+    carried("queries/dev.tsv", "query | kind | relevant", "why | plain | ice-2=2 ice-2=1")
+    with pytest.raises(ValueError, match="line 2: 'ice-2' is there already"):
+        data.retrieval("dev")
     for wrong in ("ice-3=2", "ice-1=3", "ice-1", "ice-1 = 2"):
         carried("queries/dev.tsv", "query | kind | relevant", f"why | plain | {wrong}")
         with pytest.raises(ValueError) as caught:

@@ -310,3 +310,5 @@ def test_rankings_of_any_search_are_measured_and_none_may_miss():
     assert evaluation.rankings({"q": ["x"], "r": ["x", "y"], "s": []}, relevant)["mrr@10"] == 0.75
     with pytest.raises(ValueError, match="no ranking for the query 'r'"):
         evaluation.rankings({"q": ["x"]}, relevant)
+    with pytest.raises(ValueError, match="nothing to measure"):
+        evaluation.rankings({}, {})

@@ -51,6 +51,10 @@ def test_negation_is_counted_by_relation():
     ]
     assert quality.negation(rows) == {"entailment": 0.5, "neutral": 1.0, "contradiction": 0.0}
     assert not quality.NEGATION.search("another notable knot")
+    assert quality.NEGATION.search("It isn\u2019t so.")
+    for label in (None, 3, 0.0):
+        with pytest.raises(ValueError, match="label 0, 1 or 2"):
+            quality.negation([Row(("p", "h"), label)])
 
 
 def test_profile_counts_words():
@@ -64,12 +68,18 @@ def test_a_repeated_text_is_named_with_file_line_and_column(tmp_path):
         (tmp_path / name).mkdir()
     line = "premise\thypothesis\tlabel\n{0}\tIt rains.\tneutral\n{0}\tIt snows.\tneutral\n"
     (tmp_path / "nli/test.tsv").write_text(line.format("A storm."))
-    assert quality.repeats(tmp_path) == []  # a premise stands with several hypotheses
+    assert quality.repeats(quality.course_texts(tmp_path)) == []  # a premise stands with several hypotheses
     (tmp_path / "sentences/train.tsv").write_text("sentence\nNew.\nit RAINS\n")
     (tmp_path / "nli/train.tsv").write_text("premise\thypothesis\tlabel\nA storm!\tQuiet.\tneutral\n")
-    premise, sentence = quality.repeats(tmp_path)
+    premise, sentence = quality.repeats(quality.course_texts(tmp_path))
     assert "train.tsv, line 2, column premise: 'A storm!' is also in" in premise and "test.tsv, line 2" in premise
     assert "train.tsv, line 3, column sentence: 'it RAINS' is also in" in sentence and "hypothesis" in sentence
+
+
+@pytest.mark.parametrize("columns", [("premise", "hypothesis"), ("hypothesis", "premise")])
+def test_a_premise_that_is_also_a_hypothesis_is_a_repeat(columns):
+    places = [(f"a.tsv, line {line}, column {column}", "A storm.") for line, column in enumerate(columns, 2)]
+    assert len(quality.repeats(places)) == 1
 
 
 EIGHT = "the ferry was late again on this morning"
@@ -82,10 +92,16 @@ EIGHT = "the ferry was late again on this morning"
         (f"Well, {EIGHT}.", "the ferry was late again on this evening", False),
         ("Stop here.", "stop, HERE", True),
         ("Stop here.", "Please stop here.", False),
+        ("?!", "...", False),
     ],
 )
 def test_borrowed_words_are_found(text, other, found):
     assert quality.borrowed(["Something else.", text], ["Nothing.", other]) == ([text] if found else [])
+
+
+def test_every_text_that_shares_a_run_is_named():
+    texts = [f"Anna said {EIGHT}.", f"Bob wrote {EIGHT}."]
+    assert quality.borrowed(texts, [EIGHT]) == texts
 
 
 def test_public_sets_are_read_whatever_their_format(tmp_path):
@@ -95,3 +111,5 @@ def test_public_sets_are_read_whatever_their_format(tmp_path):
     (tmp_path / "c/c.txt.xz").write_bytes(lzma.compress(b"four\n"))
     (tmp_path / "README.md").write_text("five")
     assert [text.strip() for text in quality.public_texts(tmp_path)] == ["one", "two", "1", "three", "four"]
+    with pytest.raises(FileNotFoundError, match="holds no tables"):
+        next(quality.public_texts(tmp_path / "d"))

@@ -230,11 +230,16 @@ def test_bm25_ignores_case_and_gives_no_more_than_there_is():
 
 
 def test_bm25_refuses_what_is_no_list_of_texts():
-    with pytest.raises(ValueError, match="at least one text"):
-        BM25([])
-    with pytest.raises(ValueError, match="'sky'"):
-        BM25("sky")
-    with pytest.raises(TypeError, match="a str, 'sky'"):
-        BM25(TEXTS).search("sky", k=1)
+    for empty in ([], [""], ["the", "a"]):
+        with pytest.raises(ValueError, match="no word to index"):
+            BM25(empty)
+    for given in ("sky", dict(enumerate(TEXTS)), iter(TEXTS), None):
+        with pytest.raises(TypeError, match=f"is a {type(given).__name__}, .*give a list of texts"):
+            BM25(given)
+        with pytest.raises(TypeError, match=f"is a {type(given).__name__}, .*give a list of texts"):
+            BM25(TEXTS).search(given, k=1)
+    with pytest.raises(TypeError, match="queries is None"):
+        BM25(TEXTS).search(["sky", None], k=1)
+    assert BM25(TEXTS).search([], k=3)[1].shape == (0, 3)
     with pytest.raises(ValueError, match="k is 0"):
         BM25(TEXTS).search(["sky"], k=0)
