@@ -164,3 +164,11 @@ def test_the_datasheets_print_what_is_measured(report):
         for what, value in values.items():
             (printed,) = re.findall(rf"^\| {re.escape(what)} \| ([\d.]+) \|", sheet, flags=re.MULTILINE)
             assert float(printed) == pytest.approx(value, abs=0.003), f"{name}: {what}"
+
+
+@pytest.mark.parametrize("name", ["sts", "nli"])
+def test_the_datasheets_print_the_lengths_and_the_vocabulary(name):
+    sheet = (CARRIED / name / "README.md").read_text(encoding="utf-8")
+    found = quality.profiles(public=False)[f"{name}, course"]
+    for what, form in {"texts": ",d", "words": ".1f", "vocabulary": ",d", "type_token_ratio": ".3f"}.items():
+        assert f" | {found[what]:{form}} | " in sheet, f"{name}: {what}"
