@@ -42,7 +42,7 @@ CARRIED: dict[str, tuple[str | None, str, dict[str, str]]] = {
         "data/models/lab-bert",
         {
             "config.json": "42b19b81eaaa338900bd7063c47497d10179d50d5d8983073d51e1103b2810a6",
-            "model.safetensors": "dfd74516b809b877efb064bd9a71a55d9b09fbd1225921127ee1d94171d36585",
+            "model.safetensors": "8d915cbce9dc5b0eb2ee556af73571af784fc594487137d03af7b0676eaaed67",
             "tokenizer.json": "b5411c4ff88d8fe3cc4f421c30ce6b9a5dce33c0dc082680736cafd526ddb1d6",
             "tokenizer_config.json": "7bc1e642a85448bbbc320c3cf3caf717f546cf60d5d85f5d1b4406b5cec025cd",
         },
