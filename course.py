@@ -4,7 +4,8 @@
   lab      open the course in JupyterLab                       course.py lab --no-browser --port 9999
   test     run every test, the notebooks included              course.py test -k pooling
   check    lint, format, types and spelling
-  build    make notebooks/ from lessons/, run what changed     course.py build 02_pooling, or --all
+  build    make notebooks/, solutions/ and exercises/          course.py build 02_pooling, or --all
+           from lessons/, and run what changed
   bench    measure against sentence-transformers
   doctor   say what is in place and what is not
 
@@ -45,7 +46,7 @@ GB = 1e9
 LEAST_FREE = 4 * GB  # the environment with CPU builds (2.5 GB), and its downloads once more in pip's cache
 CUDA_FREE = 12 * GB  # the same where torch brings its CUDA libraries, as it does on Linux
 
-TEST_FOLDERS = ["tests", "notebooks"]
+TEST_FOLDERS = ["tests", "notebooks", "solutions"]
 NBVAL = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "300"]
 NBVAL += ["--nbval-sanitize-with", str(ROOT / "tests" / "nbval_sanitize.cfg")]
 # pytest options whose value is the next word, which is then no path even if a file has that name

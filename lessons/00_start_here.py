@@ -576,6 +576,9 @@ print(cosine_matrix(mine, mine).numpy().round(2))
 # %% [markdown]
 # <details><summary>One solution</summary>Set Saturn's complaint to 0: soup and Saturn come out at 0, soup and broth stay at 0.93. But the vector no longer knows that somebody is disappointed about the clouds.</details>
 #
+# **Write it yourself** (15 minutes). Every cosine at once, the best few, one number for a search: [three exercises](../exercises/00_start_here.ipynb),
+# each with a check that says within seconds what is wrong, and hints.
+#
 # ## Quiz
 #
 # Choose first, then open your choice.

@@ -1,13 +1,18 @@
-"""Makes notebooks/NN_name.ipynb from lessons/NN_name.py: the tool behind `course.py build`.
+"""Makes notebooks/, solutions/ and exercises/ from the texts in lessons/: the tool behind `course.py build`.
 
 A lesson is text in jupytext's percent format. Its notebook holds the same cells, with stable ids, and the
 outputs of one run. A lesson is run if its code differs from the notebook's, if it is named, or with --all; new prose
 alone goes around the outputs that are there. What differs between two runs of the same code (times, widget states,
-versions) is left out. Exercises are not made here.
+versions) is left out.
+
+The exercises of a lesson, lessons/exercises/NN_name.py, give two notebooks in nbgrader's format: in solutions/, run
+like a lesson, and in exercises/, where the part between BEGIN and END SOLUTION is left to the student. Cells tagged
+"cases" belong to the checks and are in neither.
 """
 
 import argparse
 import pathlib
+import re
 import sys
 import time
 
@@ -18,6 +23,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+SOLUTION = re.compile(r"( *)### BEGIN SOLUTION\n.*?### END SOLUTION", re.DOTALL)
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
@@ -32,8 +38,42 @@ def from_text(lesson: pathlib.Path) -> NotebookNode:
     notebook.metadata = NotebookNode(kernelspec=KERNEL, language_info={"name": "python"})
     for index, cell in enumerate(notebook.cells):
         cell.id = f"cell-{index:02d}"
+        cell.metadata.pop("lines_to_next_cell", None)  # jupytext's note on blank lines
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
+
+
+def from_exercises(source: pathlib.Path, solved: bool) -> NotebookNode:
+    """The notebook of a lesson's exercises, with the solutions or with gaps in their place."""
+    notebook = from_text(source)
+    notebook.cells = [cell for cell in notebook.cells if "cases" not in cell.metadata.get("tags", [])]
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if "solution" in tags:
+            name = re.search(r"^def (\w+)", cell.source, re.MULTILINE)[1]
+            cell.metadata.nbgrader = nbgrader(name, solution=True)
+            if solved:
+                cell.source = re.sub(r" *### (BEGIN|END) SOLUTION\n?", "", cell.source).rstrip()
+            else:
+                cell.source = SOLUTION.sub(r"\1raise NotImplementedError  # your code here", cell.source)
+        if "check" in tags:
+            cell.metadata.nbgrader = nbgrader(f"check_{name}", grade=True, locked=True, points=1)
+    return notebook
+
+
+def nbgrader(grade_id: str, **facts: bool | int) -> NotebookNode:
+    cell = {"schema_version": 3, "grade": False, "solution": False, "locked": False, "task": False}
+    return NotebookNode(cell | {"grade_id": grade_id, "cell_type": "code"} | facts)
+
+
+def targets(lesson: pathlib.Path) -> dict[pathlib.Path, NotebookNode]:
+    """The notebooks that a lesson and its exercises make, without outputs, by where they go."""
+    name, exercises = f"{lesson.stem}.ipynb", lesson.parent / "exercises" / lesson.name
+    made = {ROOT / "notebooks" / name: from_text(lesson)}
+    if exercises.exists():
+        made[ROOT / "solutions" / name] = from_exercises(exercises, solved=True)
+        made[ROOT / "exercises" / name] = from_exercises(exercises, solved=False)
+    return made
 
 
 def structure(notebook: NotebookNode) -> list[tuple]:
@@ -55,9 +95,9 @@ def keep_outputs(new: NotebookNode, old: NotebookNode) -> bool:
     return True
 
 
-def run(notebook: NotebookNode) -> None:
-    """Execute in process, in the folder of the notebooks, and drop what differs from run to run."""
-    where = {"metadata": {"path": str(ROOT / "notebooks")}}
+def run(notebook: NotebookNode, folder: pathlib.Path) -> None:
+    """Execute in process, in its folder, and drop what differs from run to run."""
+    where = {"metadata": {"path": str(folder)}}
     NotebookClient(notebook, timeout=600, resources=where, coalesce_streams=True).execute()
     notebook.metadata.pop("widgets", None)
     notebook.metadata.language_info = NotebookNode(name="python")
@@ -65,19 +105,20 @@ def run(notebook: NotebookNode) -> None:
         cell.metadata.pop("execution", None)
 
 
-def build(lesson: pathlib.Path, anew: bool) -> str:
-    """Write a lesson's notebook; says what was done. Nothing is written if a cell fails."""
-    target, started = ROOT / "notebooks" / f"{lesson.stem}.ipynb", time.perf_counter()
-    new = from_text(lesson)
+def build(new: NotebookNode, target: pathlib.Path, anew: bool) -> str:
+    """Write a notebook; says what was done. Nothing is written if a cell fails. Exercises are for students to run."""
+    started = time.perf_counter()
     old = nbformat.read(target, as_version=4) if target.exists() else NotebookNode(cells=[])
-    kept = not anew and target.exists() and keep_outputs(new, old)
+    for_students = target.parent.name == "exercises"
+    kept = for_students or not anew and target.exists() and keep_outputs(new, old)
     if kept and structure(new) == structure(old):
         return "unchanged"
+    target.parent.mkdir(exist_ok=True)
     if not kept:
-        run(new)
+        run(new, target.parent)
     nbformat.validate(new)
     nbformat.write(new, target)
-    return "prose renewed, outputs kept" if kept else f"run in {time.perf_counter() - started:.0f} s"
+    return "written" if kept else f"run in {time.perf_counter() - started:.0f} s"
 
 
 def main() -> int:
@@ -89,11 +130,13 @@ def main() -> int:
     if unknown := set(asked.names) - set(known):
         parser.error(f"no lesson is called {', '.join(unknown)}; the lessons are {', '.join(known)}")
     for name in asked.names or known:
-        try:
-            print(f"{name}: {build(known[name], anew=asked.all or bool(asked.names))}", flush=True)
-        except CellExecutionError as error:
-            print(f"{name}: a cell failed, the notebook stays as it was\n{error}", file=sys.stderr)
-            return 1
+        for target, notebook in targets(known[name]).items():
+            place = target.relative_to(ROOT)
+            try:
+                print(f"{place}: {build(notebook, target, anew=asked.all or bool(asked.names))}", flush=True)
+            except CellExecutionError as error:
+                print(f"{place}: a cell failed, the notebook stays as it was\n{error}", file=sys.stderr)
+                return 1
     return 0
 
 

@@ -21,7 +21,8 @@ FLOORS = [  # from the ground up
     {"gradients", "search"},
     {"storage", "training", "evaluation"},
     {"plots", "doctor", "quality"},
-    {"widgets", "checks"},
+    {"widgets", "exercises"},
+    {"checks"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 HEAVY = ["matplotlib", "ipywidgets", "faiss", "datasets", "sentence_transformers"]

@@ -62,11 +62,27 @@ def test_lessons_and_notebooks_are_the_same_set():
     assert {lesson.stem for lesson in build.lessons()} == notebooks
 
 
-@pytest.mark.parametrize("lesson", build.lessons(), ids=lambda path: path.stem)
-def test_notebook_is_what_its_lesson_says(lesson):
-    built = build.from_text(lesson)
-    stored = nbformat.read(ROOT / "notebooks" / f"{lesson.stem}.ipynb", as_version=4)
-    assert build.structure(stored) == build.structure(built), "run: python3 course.py build"
+BUILT = {target: built for lesson in build.lessons() for target, built in build.targets(lesson).items()}
+
+
+@pytest.mark.parametrize("target", BUILT, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_notebook_is_what_its_source_says(target):
+    stored = nbformat.read(target, as_version=4)
+    assert build.structure(stored) == build.structure(BUILT[target]), "run: python3 course.py build"
+
+
+def test_every_exercise_belongs_to_a_lesson():
+    assert {path.name for path in (ROOT / "lessons/exercises").glob("*.py")} <= {path.name for path in build.lessons()}
+
+
+def test_a_student_gets_the_task_and_the_check_but_not_the_solution():
+    for target, notebook in BUILT.items():
+        if target.parent.name == "exercises":
+            assert "SOLUTION" not in json.dumps(notebook) and not list(outputs(notebook))
+            graded = [cell for cell in notebook.cells if "nbgrader" in cell.metadata]
+            for task, check in zip(graded[::2], graded[1::2], strict=True):
+                assert task.metadata.nbgrader.solution and "raise NotImplementedError" in task.source
+                assert check.metadata.nbgrader.locked and check.metadata.nbgrader.grade
 
 
 def test_one_title_and_no_heading_level_is_jumped(notebook):

@@ -1,0 +1,149 @@
+"""What makes an exercise: the right answer, inputs to try it on, and the mistakes people make.
+
+A student's function is judged by what it does, not by how it is written: on every input it must give the value of the
+reference, and the gradient where one is asked for, and leave its inputs alone. If it does not, it is compared with the
+named mistakes in the same way; the one that does the same is what the student did.
+"""
+
+import copy
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Draw = Callable[[torch.Generator], Iterable[tuple]]
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """`reference` is right; `inputs(generator)` gives tuples of arguments; `mistakes` are wrong functions by message.
+
+    `equivalents` are right answers written otherwise, the package's own among them; `hints` go from a nudge to nearly
+    all. With `gradient`, the gradients of the floating-point tensors among the arguments count too.
+    """
+
+    reference: Callable
+    inputs: Draw
+    mistakes: dict[str, Callable]
+    equivalents: Sequence[Callable]
+    hints: tuple[str, str]
+    gradient: bool = False
+    tolerance: float = 1e-4
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What a call gave and did."""
+
+    value: Any
+    gradients: tuple[Tensor | None, ...] | None
+    changed: bool  # its arguments
+    handed_back: bool  # one of its arguments, the same tensor
+
+
+def judge(exercise: Exercise, function: Callable) -> str:
+    """Why `function` is not right, in a sentence or two for the student; empty if it is."""
+    inputs = list(exercise.inputs(torch.Generator().manual_seed(0)))
+    found: list[_Outcome | None] = []
+    fault = ""
+    for arguments in inputs:
+        try:
+            mine = _call(function, arguments, exercise.gradient)
+        except NotImplementedError:
+            return "This is not written yet: replace the line `raise NotImplementedError` by your code."
+        except BaseException as error:  # exit() too
+            found.append(None)
+            fault = fault or _raised(error, arguments)
+            continue
+        found.append(mine)
+        right = _call(exercise.reference, arguments, exercise.gradient)
+        fault = fault or _difference(mine, right, arguments, exercise.tolerance)
+    if not fault:
+        return ""
+    for message, wrong in exercise.mistakes.items():
+        if all(
+            outcome is not None and _does(wrong, arguments, outcome, exercise)
+            for arguments, outcome in zip(inputs, found, strict=True)
+        ):
+            return message
+    return fault
+
+
+def _call(function: Callable, arguments: tuple, gradient: bool) -> _Outcome:
+    leaves = [
+        a.detach().clone().requires_grad_(gradient and a.is_floating_point()) if isinstance(a, Tensor) else a
+        for a in arguments
+    ]
+    given = [leaf.clone() if isinstance(leaf, Tensor) else copy.deepcopy(leaf) for leaf in leaves]
+    value = function(*given)
+    changed = any(
+        not torch.equal(a, b) if isinstance(b, Tensor) else a != b for a, b in zip(given, arguments, strict=True)
+    )
+    handed_back = any(value is a for a in given if isinstance(a, Tensor))
+    gradients = None
+    if gradient and isinstance(value, Tensor) and value.requires_grad:
+        weights = torch.linspace(0.5, 1.5, value.numel()).view(value.shape)  # so that no element's part is lost
+        wanted = [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.requires_grad]
+        gradients = torch.autograd.grad((value * weights).sum(), wanted, allow_unused=True)
+    return _Outcome(value.detach() if isinstance(value, Tensor) else value, gradients, changed, handed_back)
+
+
+def _difference(mine: _Outcome, right: _Outcome, arguments: tuple, tolerance: float) -> str:
+    """What sets `mine` apart from `right`, the plainest first; empty if nothing does."""
+    shown = f"\nFor {', '.join(map(_show, arguments))} it gives {_show(mine.value)}; right is {_show(right.value)}."
+    if mine.value is None:
+        return "Your function returns nothing: does it end with `return`?"
+    if isinstance(right.value, Tensor) != isinstance(mine.value, Tensor):
+        kind = "a tensor" if isinstance(right.value, Tensor) else f"a {type(right.value).__name__}"
+        return f"Your function returns a {type(mine.value).__name__}, not {kind}.{shown}"
+    if isinstance(right.value, Tensor) and mine.value.shape != right.value.shape:
+        return f"The shape is {tuple(mine.value.shape)}, but should be {tuple(right.value.shape)}.{shown}"
+    if mine.changed:
+        return "Your function changes its own inputs: whoever calls it still needs them. Work on a copy."
+    if mine.handed_back and not right.handed_back:
+        return "Your function returns the very tensor it was given."
+    if not _same(mine.value, right.value, tolerance):
+        nan = isinstance(mine.value, Tensor) and mine.value.isnan().any()
+        return f"{'There is NaN in the result.' if nan else 'The values differ.'}{shown}"
+    if right.gradients is not None and mine.gradients is None:
+        return "The value is right, but no gradient flows through it: nothing could be trained with this."
+    if not _same(mine.gradients, right.gradients, tolerance):
+        return "The value is right, but its gradient is not: is a part of it detached?"
+    return ""
+
+
+def _does(wrong: Callable, arguments: tuple, mine: _Outcome, exercise: Exercise) -> bool:
+    return not _difference(mine, _call(wrong, arguments, exercise.gradient), arguments, exercise.tolerance)
+
+
+def _same(a: Any, b: Any, tolerance: float) -> bool:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        close = a.shape == b.shape and torch.allclose(a.double(), b.double(), tolerance, tolerance, equal_nan=True)
+        return bool(close)
+    if isinstance(a, float | int) and isinstance(b, float | int):
+        return abs(a - b) <= tolerance * (1 + abs(b)) or a != a and b != b
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(_same(x, y, tolerance) for x, y in zip(a, b, strict=True))
+    return bool(a == b)
+
+
+def _show(x: Any) -> str:
+    """A few numbers whole, more by their shape."""
+    if not isinstance(x, Tensor):
+        return f"{x:.4g}" if isinstance(x, float) else f"{x!r:.80}"
+    if x.numel() > 12:
+        return f"a tensor of shape {tuple(x.shape)}"
+    return str([round(v, 4) for v in x.tolist()] if x.ndim == 1 and x.is_floating_point() else x.tolist())
+
+
+def _raised(error: BaseException, arguments: tuple) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f" (at `{last.line}`)" if last.line else ""
+    if isinstance(error, RecursionError):
+        return "Your function calls itself without end (RecursionError)."
+    if isinstance(error, SystemExit | KeyboardInterrupt):
+        return f"Your function ends the program ({type(error).__name__}) instead of returning a value."
+    return f"For {', '.join(map(_show, arguments))} it raises {type(error).__name__}: {error}{where}"

@@ -1,0 +1,104 @@
+"""The judge names every fault; the course's exercises accept right answers and name each mistake."""
+
+import sys
+
+import pytest
+import torch
+from test_notebooks import ROOT, build
+
+from sbert_lab import checks
+from sbert_lab.exercises import Exercise, judge
+
+LESSONS = sorted(path.stem for path in checks.SOURCES.glob("*.py"))
+COURSE = {f"{lesson}: {name}": made for lesson in LESSONS for name, made in checks.exercises(lesson).items()}
+
+
+def columns(generator):
+    for rows in (1, 3, 20):
+        yield torch.randn(rows, 4, generator=generator), 2.0
+
+
+MEAN = Exercise(
+    reference=lambda x, scale: scale * x.mean(0),
+    inputs=columns,
+    gradient=True,
+    mistakes={"the wrong axis": lambda x, scale: scale * x.mean(1), "no scale": lambda x, scale: x.mean(0)},
+    equivalents=[],
+    hints=("", ""),
+)
+
+
+def in_place(x, scale):
+    x *= scale
+    return x.mean(0)
+
+
+def endless(x, scale):
+    return endless(x, scale)
+
+
+FAULTS = {
+    "right": (lambda x, scale: torch.einsum("nd->d", x) * scale / len(x), ""),
+    "right in other precision": (lambda x, scale: scale * x.double().mean(0), ""),
+    "a named mistake": (lambda x, scale: x.sum(0) / len(x), "no scale"),
+    "another named mistake": (lambda x, scale: scale * x.sum(1) / 4, "the wrong axis"),
+    "nothing": (lambda x, scale: None, "returns nothing"),
+    "a number": (lambda x, scale: 0.5, "returns a float, not a tensor"),
+    "another shape": (lambda x, scale: scale * x.mean(0, keepdim=True), "The shape is (1, 4), but should be (4,)"),
+    "other values": (lambda x, scale: scale * x.mean(0) + 1, "The values differ."),
+    "NaN": (lambda x, scale: x.mean(0) * float("nan"), "NaN"),
+    "inputs changed": (in_place, "changes its own inputs"),
+    "the input itself": (lambda x, scale: x, "The shape"),
+    "no gradient": (lambda x, scale: scale * x.detach().mean(0), "no gradient"),
+    "half a gradient": (lambda x, scale: x.mean(0) + x.detach().mean(0), "detached"),
+    "an error": (lambda x, scale: x @ x, "RuntimeError"),
+    "an error now and then": (lambda x, scale: scale * x.mean(0) if len(x) < 20 else 1 / 0, "ZeroDivisionError"),
+    "no end": (endless, "calls itself without end"),
+    "exit": (lambda x, scale: sys.exit(), "ends the program"),
+    "wrong arguments": (lambda x: x, "TypeError"),
+}
+
+
+@pytest.mark.parametrize(("function", "words"), FAULTS.values(), ids=FAULTS)
+def test_the_judge_says_what_is_wrong(function, words):
+    found = judge(MEAN, function)
+    assert words in found and bool(words) == bool(found)
+
+
+def test_a_tensor_handed_back_is_named():
+    doubled = Exercise(lambda x: x.clone(), lambda g: [(torch.ones(3),)], {}, [], ("", ""))
+    assert "the very tensor it was given" in judge(doubled, lambda x: x)
+
+
+def test_lists_and_numbers_are_compared_with_tolerance():
+    squares = Exercise(lambda n: [n * 0.1, n], lambda g: [(3,), (4,)], {}, [], ("", ""))
+    assert judge(squares, lambda n: [n / 10 + 1e-7, n]) == ""
+    assert "differ" in judge(squares, lambda n: [n / 10, n + 1])
+
+
+def test_there_are_exercises():
+    assert LESSONS and all(len(checks.exercises(lesson)) >= 3 for lesson in LESSONS)
+
+
+@pytest.mark.parametrize("exercise", COURSE.values(), ids=COURSE)
+def test_an_exercise_accepts_right_answers_and_names_each_mistake(exercise):
+    assert judge(exercise, exercise.reference) == ""
+    assert len(exercise.equivalents) >= 2 and len(exercise.mistakes) >= 4 and all(exercise.hints)
+    for right in exercise.equivalents:
+        assert judge(exercise, right) == ""
+    for message, wrong in exercise.mistakes.items():
+        assert judge(exercise, wrong) == message
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_the_solution_passes_and_the_gap_does_not(lesson):
+    for solved in (True, False):
+        notebook = build.from_exercises(ROOT / "lessons/exercises" / f"{lesson}.py", solved)
+        space: dict = {"torch": torch}
+        tagged = [cell for cell in notebook.cells if "solution" in cell.metadata.get("tags", [])]
+        for cell in tagged:
+            exec(cell.source, space)
+        assert {cell.metadata.nbgrader.grade_id for cell in tagged} == set(checks.exercises(lesson))
+        for name, exercise in checks.exercises(lesson).items():
+            found = judge(exercise, space[name])
+            assert found == "" if solved else "not written yet" in found
