@@ -24,6 +24,7 @@ from nbformat import NotebookNode
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOLUTION = re.compile(r"( *)### BEGIN SOLUTION\n.*?### END SOLUTION", re.DOTALL)
+GAP = "raise NotImplementedError  # your code here"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
@@ -55,7 +56,7 @@ def from_exercises(source: pathlib.Path, solved: bool) -> NotebookNode:
             if solved:
                 cell.source = re.sub(r" *### (BEGIN|END) SOLUTION\n?", "", cell.source).rstrip()
             else:
-                cell.source = SOLUTION.sub(r"\1raise NotImplementedError  # your code here", cell.source)
+                cell.source = SOLUTION.sub(rf"\1{GAP}", cell.source)
         if "check" in tags:
             cell.metadata.nbgrader = nbgrader(f"check_{name}", grade=True, locked=True, points=1)
     return notebook
@@ -64,6 +65,12 @@ def from_exercises(source: pathlib.Path, solved: bool) -> NotebookNode:
 def nbgrader(grade_id: str, **facts: bool | int) -> NotebookNode:
     cell = {"schema_version": 3, "grade": False, "solution": False, "locked": False, "task": False}
     return NotebookNode(cell | {"grade_id": grade_id, "cell_type": "code"} | facts)
+
+
+def holds_answers(notebook: NotebookNode) -> bool:
+    """Whether a student has written something where the gaps were."""
+    gaps = [cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("solution")]
+    return any(GAP not in cell.source for cell in gaps)
 
 
 def targets(lesson: pathlib.Path) -> dict[pathlib.Path, NotebookNode]:
@@ -110,6 +117,8 @@ def build(new: NotebookNode, target: pathlib.Path, anew: bool) -> str:
     started = time.perf_counter()
     old = nbformat.read(target, as_version=4) if target.exists() else NotebookNode(cells=[])
     for_students = target.parent.name == "exercises"
+    if for_students and holds_answers(old):
+        return "left alone: it holds answers; delete it to have it made anew"
     kept = for_students or not anew and target.exists() and keep_outputs(new, old)
     if kept and structure(new) == structure(old):
         return "unchanged"

@@ -1,8 +1,9 @@
 """Feedback on an exercise within seconds: `check(function)` in a notebook, a worker process that judges it.
 
-The function travels to a process of its own, kept warm between checks. If it loops for ever, ends its process or brings
-it down, the notebook lives on: the process is killed at a time limit and another is started. This guards against
-accidents. It is no sandbox: the function may do whatever its writer may do.
+The function travels to a process of its own, which was started beforehand and judges this one function: whatever it
+does to Python or to torch, the next starts afresh. If it loops for ever, ends its process or brings it down, the
+notebook lives on: the process is killed at a time limit. This guards against accidents. It is no sandbox: the function
+may do whatever its writer may do.
 
 Where an exercise is defined: in the cells tagged "cases" of its source, `lessons/exercises/NAME.py`.
 """
@@ -10,12 +11,12 @@ Where an exercise is defined: in the cells tagged "cases" of its source, `lesson
 import json
 import os
 import re
-import struct
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
-from threading import Thread
+from queue import Empty, Queue
+from threading import Thread, Timer
 from typing import IO
 
 import cloudpickle
@@ -23,8 +24,9 @@ import cloudpickle
 from sbert_lab.exercises import Exercise, judge
 from sbert_lab.sources import COURSE
 
-SECONDS = 5.0  # for one check, once the worker is warm
-STARTING = 120.0  # seconds a first start may take, on a slow disk
+SECONDS = 5.0  # for one check, once its process is warm
+STARTING = 120.0  # seconds a start may take, on a slow disk
+READY = b"ready\n"
 SOURCES = COURSE / "lessons" / "exercises"
 CELL = re.compile(r"^# %%(.*)$", re.MULTILINE)
 
@@ -84,76 +86,76 @@ class Checks:
 
 
 class Worker:
-    """A process that judges functions, one after the other, replaced whenever it is lost."""
+    """A process that waits, warm, for the one function that it will judge; then the next is started."""
 
     def __init__(self) -> None:
         self.process: subprocess.Popen | None = None
 
     def start(self) -> None:
         """Have a process running; it gets warm by itself."""
-        if self.process is None or self.process.poll() is not None:
+        if self.process is None:
             command = [sys.executable, "-m", "sbert_lab.checks"]
-            quiet = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-            self.process = subprocess.Popen(command, **quiet)  # type: ignore[call-overload]
-            self.warm = False
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+            self.process = subprocess.Popen(command, start_new_session=True, **pipes)  # type: ignore[call-overload]
+            self.lines: Queue[bytes] = Queue()
+            Thread(target=_pass_on, args=(self.process.stdout, self.lines), daemon=True).start()
 
     def judge(self, lesson: str, name: str, function: Callable, seconds: float = SECONDS) -> str:
-        """Why `function` does not solve the exercise, empty if it does; the process is killed after `seconds`."""
+        """Why `function` does not solve the exercise, empty if it does; its process is killed after `seconds`."""
         try:
-            sent = cloudpickle.dumps((lesson, name, function))
+            sent = cloudpickle.dumps((lesson, name, function, seconds))
         except Exception as error:
             return f"Your function cannot be sent to be checked ({error}): does it use something outside itself?"
         self.start()
-        if not self.warm and self._answer(STARTING) != "ready":
-            return "The process that checks could not be started: run `python3 course.py doctor`."
-        self.warm = True
         assert self.process is not None and self.process.stdin is not None
-        self.process.stdin.write(struct.pack(">Q", len(sent)) + sent)
-        self.process.stdin.flush()
-        answer = self._answer(seconds)
-        if answer is None:
+        try:
+            if self.lines.get(timeout=STARTING) != READY:
+                return "The process that checks could not be started: run `python3 course.py doctor`."
+            self.process.stdin.write(sent)
+            self.process.stdin.close()
+            answer = self.lines.get(timeout=seconds)
+        except Empty:
             return f"Your function was stopped after {seconds:.0f} seconds: is there a loop without end?"
-        return answer
-
-    def _answer(self, seconds: float) -> str | None:
-        """What the process says; None if it says nothing in time, and then it is gone."""
-        assert self.process is not None
-        lines: list[bytes] = []
-        reader = Thread(target=_read_line, args=(self.process.stdout, lines), daemon=True)
-        reader.start()
-        reader.join(seconds)
-        if lines and lines[0]:
-            return json.loads(lines[0])
-        lost = bool(lines)  # its end came, not its answer
-        self.process.kill()
-        self.process.wait()
-        self.process = None
-        return "Your function brought its process down: does it leave Python, or use up all memory?" if lost else None
+        finally:  # also where the notebook is interrupted meanwhile
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+            self.start()
+        if not answer:
+            return "Your function brought its process down: does it leave Python, or use up all memory?"
+        return json.loads(answer)
 
 
-def _read_line(stream: IO[bytes], lines: list[bytes]) -> None:
-    lines.append(stream.readline())
+def _pass_on(stream: IO[bytes], lines: Queue[bytes]) -> None:
+    """Every line of a process, and at its end an empty one."""
+    while line := stream.readline():
+        lines.put(line)
+    lines.put(b"")
 
 
 def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
-    """Judge what comes in, for ever; what a student's function prints goes nowhere."""
-    _say(answers, "ready")
-    while head := questions.read(8):
-        try:
-            lesson, name, function = cloudpickle.loads(questions.read(struct.unpack(">Q", head)[0]))
-            _say(answers, judge(exercises(lesson)[name], function))
-        except Exception as error:
-            _say(answers, f"Your function cannot be run by itself: {type(error).__name__}: {error}")
-
-
-def _say(answers: IO[bytes], text: str) -> None:
-    answers.write(json.dumps(text).encode() + b"\n")
+    """Say that this process is warm, judge the one function that comes in, and end."""
+    answers.write(READY)
+    answers.flush()
+    question = questions.read()
+    if not question:  # the notebook is gone
+        return
+    try:
+        lesson, name, function, seconds = cloudpickle.loads(question)
+        Timer(seconds + 1, os._exit, (1,)).start()  # where nobody is left to kill this process
+        answer = judge(exercises(lesson)[name], function)
+    except Exception as error:
+        answer = f"Your function cannot be run by itself: {type(error).__name__}: {error}"
+    answers.write(json.dumps(answer).encode() + b"\n")
     answers.flush()
 
 
 _WORKER = Worker()
 
 if __name__ == "__main__":
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # prints of the function must not mix with answers
-    serve(sys.stdin.buffer, out)
+    pipes = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1):  # what the function prints must not mix with the answer, and nobody answers its input()
+        os.dup2(nowhere, number)
+    serve(*pipes)
+    os._exit(0)  # threads that the function left behind end here

@@ -47,29 +47,38 @@ class _Outcome:
 def judge(exercise: Exercise, function: Callable) -> str:
     """Why `function` is not right, in a sentence or two for the student; empty if it is."""
     inputs = list(exercise.inputs(torch.Generator().manual_seed(0)))
-    found: list[_Outcome | None] = []
-    fault = ""
-    for arguments in inputs:
-        try:
-            mine = _call(function, arguments, exercise.gradient)
-        except NotImplementedError:
-            return "This is not written yet: replace the line `raise NotImplementedError` by your code."
-        except BaseException as error:  # exit() too
-            found.append(None)
-            fault = fault or _raised(error, arguments)
-            continue
-        found.append(mine)
-        right = _call(exercise.reference, arguments, exercise.gradient)
-        fault = fault or _difference(mine, right, arguments, exercise.tolerance)
-    if not fault:
+    right = [_call(exercise.reference, arguments, exercise.gradient) for arguments in inputs]
+    mine = [_attempt(function, arguments, exercise.gradient) for arguments in inputs]
+    if any(isinstance(outcome, NotImplementedError) and not outcome.args for outcome in mine):  # torch's has a text
+        return "This is not written yet: replace the line `raise NotImplementedError` by your code."
+    faults = [_fault(*three, exercise.tolerance) for three in zip(mine, right, inputs, strict=True)]
+    if not any(faults):
         return ""
     for message, wrong in exercise.mistakes.items():
-        if all(
-            outcome is not None and _does(wrong, arguments, outcome, exercise)
-            for arguments, outcome in zip(inputs, found, strict=True)
-        ):
+        theirs = [_attempt(wrong, arguments, exercise.gradient) for arguments in inputs]
+        if all(_alike(*three, exercise.tolerance) for three in zip(mine, theirs, inputs, strict=True)):
             return message
-    return fault
+    return next(filter(None, faults))
+
+
+def _attempt(function: Callable, arguments: tuple, gradient: bool) -> _Outcome | BaseException:
+    try:
+        return _call(function, arguments, gradient)
+    except BaseException as error:  # exit() too
+        return error
+
+
+def _fault(mine: _Outcome | BaseException, right: _Outcome, arguments: tuple, tolerance: float) -> str:
+    if isinstance(mine, BaseException):
+        return _raised(mine, arguments)
+    return _difference(mine, right, arguments, tolerance)
+
+
+def _alike(mine: _Outcome | BaseException, wrong: _Outcome | BaseException, arguments: tuple, tolerance: float) -> bool:
+    """Whether both do the same, be it the same kind of error."""
+    if isinstance(mine, BaseException) or isinstance(wrong, BaseException):
+        return type(mine) is type(wrong)
+    return not _difference(mine, wrong, arguments, tolerance)
 
 
 def _call(function: Callable, arguments: tuple, gradient: bool) -> _Outcome:
@@ -79,9 +88,7 @@ def _call(function: Callable, arguments: tuple, gradient: bool) -> _Outcome:
     ]
     given = [leaf.clone() if isinstance(leaf, Tensor) else copy.deepcopy(leaf) for leaf in leaves]
     value = function(*given)
-    changed = any(
-        not torch.equal(a, b) if isinstance(b, Tensor) else a != b for a, b in zip(given, arguments, strict=True)
-    )
+    changed = not all(_same(a, b, 0) for a, b in zip(given, arguments, strict=True))
     handed_back = any(value is a for a in given if isinstance(a, Tensor))
     gradients = None
     if gradient and isinstance(value, Tensor) and value.requires_grad:
@@ -93,20 +100,23 @@ def _call(function: Callable, arguments: tuple, gradient: bool) -> _Outcome:
 
 def _difference(mine: _Outcome, right: _Outcome, arguments: tuple, tolerance: float) -> str:
     """What sets `mine` apart from `right`, the plainest first; empty if nothing does."""
-    shown = f"\nFor {', '.join(map(_show, arguments))} it gives {_show(mine.value)}; right is {_show(right.value)}."
     if mine.value is None:
         return "Your function returns nothing: does it end with `return`?"
-    if isinstance(right.value, Tensor) != isinstance(mine.value, Tensor):
+    value = _as(mine.value, right.value)
+    shown = f"\nFor {', '.join(map(_show, arguments))} it gives {_show(value)}; right is {_show(right.value)}."
+    if isinstance(right.value, Tensor) != isinstance(value, Tensor):
         kind = "a tensor" if isinstance(right.value, Tensor) else f"a {type(right.value).__name__}"
-        return f"Your function returns a {type(mine.value).__name__}, not {kind}.{shown}"
-    if isinstance(right.value, Tensor) and mine.value.shape != right.value.shape:
-        return f"The shape is {tuple(mine.value.shape)}, but should be {tuple(right.value.shape)}.{shown}"
+        return f"Your function returns a {type(value).__name__}, not {kind}.{shown}"
+    if isinstance(right.value, Tensor) and value.shape != right.value.shape:
+        return f"The shape is {tuple(value.shape)}, but should be {tuple(right.value.shape)}.{shown}"
+    if isinstance(right.value, Tensor) and value.is_floating_point() != right.value.is_floating_point():
+        return f"The numbers are {value.dtype}, but should be {right.value.dtype}.{shown}"
     if mine.changed:
         return "Your function changes its own inputs: whoever calls it still needs them. Work on a copy."
     if mine.handed_back and not right.handed_back:
         return "Your function returns the very tensor it was given."
-    if not _same(mine.value, right.value, tolerance):
-        nan = isinstance(mine.value, Tensor) and mine.value.isnan().any()
+    if not _same(value, right.value, tolerance):
+        nan = isinstance(value, Tensor) and value.isnan().any()
         return f"{'There is NaN in the result.' if nan else 'The values differ.'}{shown}"
     if right.gradients is not None and mine.gradients is None:
         return "The value is right, but no gradient flows through it: nothing could be trained with this."
@@ -115,16 +125,22 @@ def _difference(mine: _Outcome, right: _Outcome, arguments: tuple, tolerance: fl
     return ""
 
 
-def _does(wrong: Callable, arguments: tuple, mine: _Outcome, exercise: Exercise) -> bool:
-    return not _difference(mine, _call(wrong, arguments, exercise.gradient), arguments, exercise.tolerance)
+def _as(value: Any, right: Any) -> Any:
+    """`value` in the form of `right`, where only its form is another: a list for a tensor, NumPy's number for one."""
+    try:
+        if isinstance(right, Tensor) and not isinstance(value, Tensor):
+            return torch.as_tensor(value)
+        return float(value) if isinstance(right, float) else value
+    except (TypeError, ValueError, RuntimeError):
+        return value
 
 
 def _same(a: Any, b: Any, tolerance: float) -> bool:
     if isinstance(a, Tensor) and isinstance(b, Tensor):
-        close = a.shape == b.shape and torch.allclose(a.double(), b.double(), tolerance, tolerance, equal_nan=True)
-        return bool(close)
-    if isinstance(a, float | int) and isinstance(b, float | int):
-        return abs(a - b) <= tolerance * (1 + abs(b)) or a != a and b != b
+        rough = tolerance if b.is_floating_point() else 0.0
+        return a.shape == b.shape and torch.allclose(a.double(), b.double(), rough, rough, equal_nan=True)
+    if isinstance(a, float) and isinstance(b, float):
+        return a == b or abs(a - b) <= tolerance * (1 + abs(b)) or a != a and b != b
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
         return len(a) == len(b) and all(_same(x, y, tolerance) for x, y in zip(a, b, strict=True))
     return bool(a == b)
@@ -136,7 +152,7 @@ def _show(x: Any) -> str:
         return f"{x:.4g}" if isinstance(x, float) else f"{x!r:.80}"
     if x.numel() > 12:
         return f"a tensor of shape {tuple(x.shape)}"
-    return str([round(v, 4) for v in x.tolist()] if x.ndim == 1 and x.is_floating_point() else x.tolist())
+    return str((x.double() * 10_000).round().div(10_000).tolist() if x.is_floating_point() else x.tolist())
 
 
 def _raised(error: BaseException, arguments: tuple) -> str:
@@ -146,4 +162,4 @@ def _raised(error: BaseException, arguments: tuple) -> str:
         return "Your function calls itself without end (RecursionError)."
     if isinstance(error, SystemExit | KeyboardInterrupt):
         return f"Your function ends the program ({type(error).__name__}) instead of returning a value."
-    return f"For {', '.join(map(_show, arguments))} it raises {type(error).__name__}: {error}{where}"
+    return f"For {', '.join(map(_show, arguments))} it raises {type(error).__name__}: {error!s:.300}{where}"

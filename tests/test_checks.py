@@ -52,6 +52,7 @@ def deaf(scores, k):
 
 
 SURVIVED = {
+    "a question nobody answers": (lambda scores, k: input(), "EOFError"),
     "an endless loop": (loop, "was stopped after 1 seconds"),
     "a loop that ignores interrupts": (deaf, "was stopped after 1 seconds"),
     "exit()": (lambda scores, k: sys.exit(), "ends the program"),
@@ -67,8 +68,31 @@ def test_the_worker_or_its_successor_goes_on(worker, function, words):
     assert ask(worker, right) == ""
 
 
+def test_one_function_leaves_nothing_behind_for_the_next(worker):
+    def poison(scores, k):
+        torch.Tensor.argsort = lambda *_, **__: "x"
+        torch.set_default_device("meta")
+        return None
+
+    assert "returns nothing" in ask(worker, poison)
+    assert ask(worker, right) == ""
+
+
+def test_after_an_interrupted_check_the_next_is_answered(worker, monkeypatch):
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    worker.start()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(worker.lines, "get", interrupted)
+        ask(worker, loop)
+    assert ask(worker, right) == ""
+
+
 def test_a_warm_answer_comes_soon(worker):
-    ask(worker, right)
+    worker.start()
+    while worker.lines.empty():  # not warm yet
+        time.sleep(0.01)
     started = time.perf_counter()
     assert "lowest" in ask(worker, lambda scores, k: scores.argsort()[:k])
     assert time.perf_counter() - started < checks.SECONDS

@@ -1,7 +1,9 @@
 """The judge names every fault; the course's exercises accept right answers and name each mistake."""
 
 import sys
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from test_notebooks import ROOT, build
@@ -43,7 +45,10 @@ FAULTS = {
     "a named mistake": (lambda x, scale: x.sum(0) / len(x), "no scale"),
     "another named mistake": (lambda x, scale: scale * x.sum(1) / 4, "the wrong axis"),
     "nothing": (lambda x, scale: None, "returns nothing"),
-    "a number": (lambda x, scale: 0.5, "returns a float, not a tensor"),
+    "a text": (lambda x, scale: "0.5", "returns a str, not a tensor"),
+    "a list": (lambda x, scale: (scale * x.mean(0)).tolist(), "no gradient"),
+    "whole numbers": (lambda x, scale: x.mean(0).long(), "should be torch.float32"),
+    "torch's own refusal": (lambda x, scale: x.int().softmax(0), "NotImplementedError"),
     "another shape": (lambda x, scale: scale * x.mean(0, keepdim=True), "The shape is (1, 4), but should be (4,)"),
     "other values": (lambda x, scale: scale * x.mean(0) + 1, "The values differ."),
     "NaN": (lambda x, scale: x.mean(0) * float("nan"), "NaN"),
@@ -74,6 +79,19 @@ def test_lists_and_numbers_are_compared_with_tolerance():
     squares = Exercise(lambda n: [n * 0.1, n], lambda g: [(3,), (4,)], {}, [], ("", ""))
     assert judge(squares, lambda n: [n / 10 + 1e-7, n]) == ""
     assert "differ" in judge(squares, lambda n: [n / 10, n + 1])
+    tenth = Exercise(lambda n: n * 0.1, lambda g: [(3,), (4,)], {}, [], ("", ""))
+    for kind in (np.float32, torch.tensor, Fraction):
+        assert judge(tenth, lambda n, kind=kind: kind(n / 10)) == ""
+    place = Exercise(lambda x: x.argmax()[None], lambda g: [(torch.randn(40_002, generator=g),)], {}, [], ("", ""))
+    assert judge(place, lambda x: [x.argmax().item()]) == ""
+    assert "differ" in judge(place, lambda x: x.argmax()[None] + 1)  # whole numbers have no tolerance
+
+
+def test_a_mistake_may_be_an_error():
+    fussy = Exercise(
+        lambda x: x[:3], lambda g: [(torch.ones(2),)], {"too few": lambda x: x.topk(3).values}, [], ("", "")
+    )
+    assert judge(fussy, lambda x: x.topk(3).values) == "too few"
 
 
 def test_there_are_exercises():

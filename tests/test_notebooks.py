@@ -71,6 +71,19 @@ def test_a_notebook_is_what_its_source_says(target):
     assert build.structure(stored) == build.structure(BUILT[target]), "run: python3 course.py build"
 
 
+def test_answers_of_a_student_are_not_overwritten(tmp_path):
+    notebook = next(built for target, built in BUILT.items() if target.parent.name == "exercises").copy()
+    target = tmp_path / "exercises" / "00.ipynb"
+    assert build.build(notebook, target, anew=False) == "written"
+    answered = nbformat.read(target, as_version=4)
+    next(
+        cell for cell in answered.cells if "solution" in cell.metadata.get("tags", [])
+    ).source = "def cosines(q, s): ..."
+    nbformat.write(answered, target)
+    assert "holds answers" in build.build(notebook, target, anew=True)
+    assert "def cosines(q, s): ..." in target.read_text()
+
+
 def test_every_exercise_belongs_to_a_lesson():
     assert {path.name for path in (ROOT / "lessons/exercises").glob("*.py")} <= {path.name for path in build.lessons()}
 

@@ -2,7 +2,8 @@
 # # Exercises: start here
 #
 # Three functions that the rest of the course leans on. Write each one where it says so, then run the check below it. A check
-# looks at what your function does, on small and large inputs, not at how it is written; if something is wrong, it says what.
+# looks at what your function does, on a handful of inputs, not at how it is written; if something is wrong, it says what.
+# (Your function runs in a process of its own, so what it prints there is not seen. Try it in a cell first.)
 #
 # Stuck? `check.hint("cosines")` is a nudge, `check.hint("cosines", 2)` tells nearly all, and the solutions are in
 # [`../solutions`](../solutions/00_start_here.ipynb). The lesson is [Start here](../notebooks/00_start_here.ipynb).
@@ -33,8 +34,8 @@ def vectors(generator):
 # ## 1. Every cosine at once
 #
 # In the lesson you computed one cosine: the dot product of two vectors, divided by both lengths. A search needs those of every query
-# with every sentence. Write `cosines(queries, sentences)`: from `queries` of shape (Q, D) and `sentences` of shape (N, D)
-# to the cosines, shape (Q, N). No vector is all zeros.
+# with every sentence. Write `cosines(queries, sentences)`: from the tensors `queries`, shape (Q, D), and `sentences`, shape (N, D),
+# to the tensor of cosines, shape (Q, N). No vector is all zeros.
 
 
 # %% tags=["solution"]
@@ -47,13 +48,12 @@ def cosines(queries, sentences):
 
 
 # %% tags=["check"]
-check(cosines)
+Checks("00_start_here")(cosines)
 
 # %% tags=["cases"]
 cosines = Exercise(
     reference=similarity.cosine_matrix,
     inputs=vectors,
-    gradient=True,
     mistakes={
         "These are dot products: nothing is divided by the lengths, so a long vector wins.": lambda q, s: q @ s.T,
         "Only the queries are divided by their lengths: a long sentence vector still wins.": lambda q, s: (
@@ -66,6 +66,16 @@ cosines = Exercise(
             (q / (q**2).sum(1, keepdim=True)) @ (s / (s**2).sum(1, keepdim=True)).T
         ),
         "These are distances, not cosines: a distance is small for what is alike.": lambda q, s: torch.cdist(q, s),
+        "Only the sentences are divided by their lengths: each row is stretched by its query's.": lambda q, s: (
+            q @ F.normalize(s).T
+        ),
+        "These are 1 - cosine: small for what is alike.": lambda q, s: 1 - F.normalize(q) @ F.normalize(s).T,
+        "`norm()` without `dim` is one length for the whole table: take it row by row.": lambda q, s: (
+            (q / q.norm()) @ (s / s.norm()).T
+        ),
+        "Without `keepdim=True` the lengths, shape (Q,), do not stand beside their rows, shape (Q, D).": lambda q, s: (
+            (q / q.norm(dim=1)) @ (s / s.norm(dim=1)).T
+        ),
         "The axes are exchanged: row by row, queries come first.": lambda q, s: F.normalize(s) @ F.normalize(q).T,
     },
     equivalents=(
@@ -82,8 +92,8 @@ cosines = Exercise(
 # %% [markdown]
 # ## 2. The best few
 #
-# Write `best(scores, k)`: from one query's `scores`, shape (N,), to the indices of the `k` highest, best first. If there are fewer
-# than `k` scores, give them all. No two scores are equal.
+# Write `best(scores, k)`: from one query's `scores`, a tensor of shape (N,), to the indices of the `k` highest, best first. If
+# there are fewer than `k` scores, give them all. No two scores are equal.
 
 
 # %% tags=["solution"]
@@ -94,12 +104,14 @@ def best(scores, k):
 
 
 # %% tags=["check"]
-check(best)
+Checks("00_start_here")(best)
 
 
 # %% tags=["cases"]
 def scores(generator):
     yield torch.tensor([0.2, 0.9, 0.5, -0.3]), 2
+    yield torch.tensor([0.5, 0.501, 0.499]), 2
+    yield torch.randn(60, generator=generator) * 20, 25
     for count, k in ((5, 1), (8, 3), (20, 10), (3, 7), (1, 1)):
         yield torch.rand(count, generator=generator) - 0.5, k
 
@@ -115,6 +127,10 @@ best = Exercise(
             s.abs().argsort(descending=True)[:k]
         ),
         "The first one is left out: indices begin at 0.": lambda s, k: s.argsort(descending=True)[1 : k + 1],
+        "These are ranks, not places: `argsort` of `argsort` says how high each stands.": lambda s, k: (
+            s.argsort(descending=True).argsort()[:k]
+        ),
+        "`topk` refuses a `k` above the number of scores: there may be fewer.": lambda s, k: s.topk(k).indices,
         "Only the single best is given: there should be k.": lambda s, k: s.argmax()[None],
     },
     equivalents=(
@@ -131,8 +147,7 @@ best = Exercise(
 # %% [markdown]
 # ## 3. One number for a search
 #
-# The lesson's mean reciprocal rank, with one thing added: a query whose answer was not found at all. Write
-# `mean_reciprocal_rank(ranks)`: `ranks` is a list with the rank of the right answer of each query, 1 for first place, or `None` if
+# The lesson's mean reciprocal rank, from memory. Write `mean_reciprocal_rank(ranks)`: `ranks` is a list with the rank of the right answer of each query, 1 for first place, or `None` if
 # it was not found, which counts as 0. The result is a plain number.
 
 
@@ -144,13 +159,15 @@ def mean_reciprocal_rank(ranks):
 
 
 # %% tags=["check"]
-check(mean_reciprocal_rank)
+Checks("00_start_here")(mean_reciprocal_rank)
 
 
 # %% tags=["cases"]
 def ranks(generator):
     yield ([1, 2],)
     yield ([1, None, 4],)
+    yield ([None, None],)
+    yield ([250, 2],)
     for count in (1, 5, 30):
         drawn = torch.randint(1, 40, (count,), generator=generator).tolist()
         yield ([rank if rank < 30 else None for rank in drawn[:-1]] + [3],)
@@ -165,11 +182,11 @@ mean_reciprocal_rank = Exercise(
     inputs=ranks,
     mistakes={
         "What was not found is left out of the mean: it counts as 0, so divide by the number of all queries.": lambda r: (
-            sum(1 / rank for rank in found(r)) / len(found(r))
+            sum(1 / rank for rank in found(r)) / max(1, len(found(r)))
         ),
         "This is the sum, not the mean.": lambda r: sum(1 / rank for rank in found(r)),
         "This is the reciprocal of the mean rank, not the mean of the reciprocals.": lambda r: (
-            len(found(r)) / sum(found(r))
+            len(found(r)) / max(1, sum(found(r)))
         ),
         "Ranks are counted from 1 already: 1 / (rank + 1) gives the first place one half.": lambda r: (
             sum(1 / (rank + 1) for rank in found(r)) / len(r)
@@ -180,7 +197,7 @@ mean_reciprocal_rank = Exercise(
         ),
     },
     equivalents=(
-        lambda r: sum(metrics.reciprocal_rank(range(1, 31), [rank] if rank else [0], 30) for rank in r) / len(r),
+        lambda r: sum(metrics.reciprocal_rank(range(1, 301), [rank] if rank else [0], 300) for rank in r) / len(r),
         lambda r: float(torch.tensor([0.0 if rank is None else 1 / rank for rank in r]).mean()),
     ),
     hints=(
