@@ -17,7 +17,7 @@ from transformers import BertForPreTraining
 from sbert_lab import corpus, data, evaluation, load, metrics, pretraining, sources, static, tables
 
 RUNS, RESULTS = Path("runs"), Path("data/results/lab_bert.json")
-TRAINED = ("softmax-nli", "cosine-stsb", "in-batch-nli", "in-batch-nli-pairs", "simcse")
+TRAINED = ("softmax-nli-minute", "softmax-nli", "cosine-stsb", "in-batch-nli", "in-batch-nli-pairs", "simcse")
 
 
 class Vectors:
