@@ -8,12 +8,14 @@ may do whatever its writer may do.
 Where an exercise is defined: in the cells tagged "cases" of its source, `lessons/exercises/NAME.py`.
 """
 
+import atexit
 import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from queue import Empty, Queue
 from threading import Thread, Timer
@@ -100,6 +102,15 @@ class Worker:
             self.lines: Queue[bytes] = Queue()
             Thread(target=_pass_on, args=(self.process.stdout, self.lines), daemon=True).start()
 
+    def stop(self) -> None:
+        """Have no process running."""
+        if self.process is not None and self.process.stdin is not None:
+            self.process.kill()
+            self.process.wait()
+            with suppress(BrokenPipeError):  # of a question that nobody read
+                self.process.stdin.close()
+            self.process = None
+
     def judge(self, lesson: str, name: str, function: Callable, seconds: float = SECONDS) -> str:
         """Why `function` does not solve the exercise, empty if it does; its process is killed after `seconds`."""
         try:
@@ -114,12 +125,12 @@ class Worker:
             self.process.stdin.write(sent)
             self.process.stdin.close()
             answer = self.lines.get(timeout=seconds)
+        except BrokenPipeError:
+            return "The process that checks was ended from outside: run the check again."
         except Empty:
             return f"Your function was stopped after {seconds:.0f} seconds: is there a loop without end?"
         finally:  # also where the notebook is interrupted meanwhile
-            self.process.kill()
-            self.process.wait()
-            self.process = None
+            self.stop()
             self.start()
         if not answer:
             return "Your function brought its process down: does it leave Python, or use up all memory?"
@@ -128,8 +139,9 @@ class Worker:
 
 def _pass_on(stream: IO[bytes], lines: Queue[bytes]) -> None:
     """Every line of a process, and at its end an empty one."""
-    while line := stream.readline():
-        lines.put(line)
+    with stream:
+        while line := stream.readline():
+            lines.put(line)
     lines.put(b"")
 
 
@@ -151,6 +163,7 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
 
 
 _WORKER = Worker()
+atexit.register(_WORKER.stop)
 
 if __name__ == "__main__":
     pipes = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")

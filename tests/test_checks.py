@@ -21,8 +21,7 @@ def worker():
     made = Worker()
     made.start()
     yield made
-    if made.process:
-        made.process.kill()
+    made.stop()
 
 
 def right(scores, k):
@@ -86,6 +85,16 @@ def test_after_an_interrupted_check_the_next_is_answered(worker, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(worker.lines, "get", interrupted)
         ask(worker, loop)
+    assert ask(worker, right) == ""
+
+
+def test_a_process_ended_from_outside_is_said_and_replaced(worker):
+    worker.start()
+    while worker.lines.empty():
+        time.sleep(0.01)
+    worker.process.kill()
+    worker.process.wait()
+    assert "ended from outside" in ask(worker, right)
     assert ask(worker, right) == ""
 
 

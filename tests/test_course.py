@@ -371,9 +371,9 @@ def test_lab_runs_as_root_only_where_it_is_root(course, monkeypatch, uid):
 @pytest.mark.parametrize(
     ("words", "folders"),
     [
-        ([], ["tests", "notebooks"]),
-        (["-k", "pooling"], ["tests", "notebooks"]),
-        (["-x", "-k", "course.py"], ["tests", "notebooks"]),  # a file of that name is no path here
+        ([], ["tests", "notebooks", "solutions"]),
+        (["-k", "pooling"], ["tests", "notebooks", "solutions"]),
+        (["-x", "-k", "course.py"], ["tests", "notebooks", "solutions"]),  # a file of that name is no path here
         (["course.py"], []),
         (["-x", "course.py::test_it"], []),
     ],
