@@ -12,8 +12,8 @@ defaults = {"batch_size": 128, "learning_rate": 5e-4, "epochs": 1, "evaluate_eve
 parser = options(__doc__, "in-batch-nli", **defaults)
 parser.add_argument("--temperature", type=float, default=0.05)
 parser.add_argument("--without-hard-negatives", action="store_true")
-parser.add_argument("--source", default="allnli", help="allnli, or course for the course's own 1,200 premises")
+parser.add_argument("--source", default="allnli", help="allnli, or course for the course's own premises")
 given = parser.parse_args()
-given.name += "-pairs" * given.without_hard_negatives  # a folder of its own
+given.name += "-pairs" * given.without_hard_negatives + "-course" * (given.source == "course")  # a folder for each
 rows = data.triplets(data.nli("train", given.source), hard=not given.without_hard_negatives)
 run(given, encoder(given), rows, losses.InBatchNegatives(given.temperature))
