@@ -6,11 +6,13 @@
 """
 
 from sbert_lab import data, evaluation, gradients, losses, search
+from sbert_lab.cross_encoder import CrossEncoder
 from sbert_lab.data import Row
 from sbert_lab.encoder import Dense, Encoder
 from sbert_lab.storage import load, save
 from sbert_lab.training import Plan, train
 
 __all__ = [
-    "Dense", "Encoder", "Plan", "Row", "data", "evaluation", "gradients", "load", "losses", "save", "search", "train",
+    "CrossEncoder", "Dense", "Encoder", "Plan", "Row", "data", "evaluation", "gradients", "load", "losses", "save",
+    "search", "train",
 ]  # fmt: skip

@@ -6,6 +6,9 @@ else: under bfloat16 the model computes in autocast, and its vectors still leave
 """
 
 import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -62,6 +65,13 @@ class Backbone(nn.Module):
         """Whether batches run packed. On a GPU the padded view is used: one kernel per layer, not one per length."""
         return self.model.config._attn_implementation == "packed" and self.device.type == "cpu"
 
+    def allowed(self, max_length: int) -> int:
+        """`max_length` in tokens, if texts may be that long; ValueError for one out of range."""
+        whole = isinstance(max_length, Integral) and not isinstance(max_length, bool)
+        if not whole or not 3 <= max_length <= self.longest:  # two are [CLS] and [SEP]
+            raise ValueError(f"max_length is {max_length!r}: this model takes 3 to {self.longest} tokens")
+        return int(max_length)
+
     def autocast(self) -> torch.autocast:
         """The context in which the model computes at its precision."""
         return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
@@ -100,3 +110,32 @@ def _first_position(model: PreTrainedModel) -> int:
     table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
     padding = getattr(table, "padding_idx", None)
     return 0 if padding is None else padding + 1
+
+
+@contextmanager
+def inference(model: nn.Module) -> Iterator[None]:
+    """No gradients and evaluation mode; afterwards every part is in the mode that it was in (some may be frozen)."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def longest_first(
+    model: Callable[[Tokens], Tensor], tokens: Tokens, at_once: int, done: Callable[[int], Any]
+) -> Tensor:
+    """`model` over all texts, `at_once` tokens at a time, in the given order: (N, D) on the CPU.
+
+    Texts of like length meet in a batch, and one too large for the memory is met at once. `done` is told the number of
+    texts of each batch.
+    """
+    order = tokens.lengths.argsort(descending=True, stable=True)
+    found = []
+    for batch in tokens.take(order).split(at_once):
+        found.append(model(batch))
+        done(len(batch))
+    return torch.cat(found).cpu()[order.argsort()]

@@ -7,15 +7,14 @@ file format (`storage`) and no loss (`losses`): the loop calls `forward` on toke
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set, Sized
 from itertools import islice
-from numbers import Integral
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from sbert_lab.backbone import Backbone
-from sbert_lab.pooling import POOLINGS
+from sbert_lab.backbone import Backbone, inference, longest_first
+from sbert_lab.pooling import POOLINGS, attention
 from sbert_lab.similarity import unit
 from sbert_lab.tokens import TOKENS_AT_ONCE, Tokens, check_text
 
@@ -45,7 +44,11 @@ class Dense(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Backbone -> pooling -> [dense …] -> [unit length]; `max_length` cuts longer texts, in tokens."""
+    """Backbone -> pooling -> [dense …] -> [unit length]; `max_length` cuts longer texts, in tokens.
+
+    `pooling` is one of `POOLINGS`, or "attention": the mean weighted by a score that a linear layer, `scorer`, learns
+    to give each token. It begins as the plain mean.
+    """
 
     def __init__(
         self,
@@ -77,14 +80,18 @@ class Encoder(nn.Module):
 
     @property
     def pooling(self) -> str:
-        """The name of the pooling, one of `POOLINGS`. Raises ValueError when set to another."""
+        """The name of the pooling. Raises ValueError when set to one that is not known."""
         return self._pooling
 
     @pooling.setter
     def pooling(self, name: str) -> None:
-        if not isinstance(name, str) or name not in POOLINGS:
-            raise ValueError(f"pooling {name!r} is not one of {', '.join(POOLINGS)}")
-        self._pooling = name
+        known = [*POOLINGS, "attention"]
+        if name not in known:
+            raise ValueError(f"pooling {name!r} is not one of {', '.join(known)}")
+        self._pooling, self.scorer = name, None
+        if name == "attention":
+            self.scorer = nn.Linear(self.backbone.dimension, 1, bias=False, device=self.device)
+            nn.init.zeros_(self.scorer.weight)
 
     @property
     def max_length(self) -> int:
@@ -93,16 +100,23 @@ class Encoder(nn.Module):
 
     @max_length.setter
     def max_length(self, tokens: int) -> None:
-        whole = isinstance(tokens, Integral) and not isinstance(tokens, bool)
-        if not whole or not 3 <= tokens <= self.backbone.longest:  # two are [CLS] and [SEP]
-            raise ValueError(f"max_length is {tokens!r}: this model takes 3 to {self.backbone.longest} tokens")
-        self._max_length = int(tokens)
+        self._max_length = self.backbone.allowed(tokens)
 
     def tokenize(self, texts: Sequence[str]) -> tuple[Tokens, int]:
         """The texts as tokens, and how many were cut at `max_length`; TypeError for a single str."""
         if isinstance(texts, str):
             raise TypeError(f"tokenize takes a list of texts, not the str {texts!r:.40}")
         return Tokens.from_texts(self.backbone.tokenizer, texts, self.max_length)
+
+    def columns(self, rows: Sequence[Sequence[str]]) -> tuple[list[Tokens], int]:
+        """The texts of each column of `rows` as tokens, for the training loop, and how many texts were cut."""
+        found = [self.tokenize(texts) for texts in zip(*rows, strict=True)]
+        return [tokens for tokens, _ in found], sum(cut for _, cut in found)
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What makes this encoder's vectors, beside its weights; a checkpoint must agree with it."""
+        return {name: getattr(self, name) for name in ("pooling", "normalize", "max_length", "dimension")}
 
     def forward(self, tokens: Tokens) -> Tensor:
         """One vector a text, with gradients where they are on: (B, dimension) float32."""
@@ -111,10 +125,15 @@ class Encoder(nn.Module):
                 f"an encoder called directly takes Tokens, not a {type(tokens).__name__}: use encode(texts)"
             )
         tokens = tokens.to(self.device)
-        vectors = POOLINGS[self.pooling](self.backbone(tokens), tokens)  # (T, D) -> (B, D)
+        vectors = self._pool(self.backbone(tokens), tokens)  # (T, D) -> (B, D)
         for layer in self.dense:
             vectors = layer(vectors)
         return unit(vectors) if self.normalize else vectors
+
+    def _pool(self, hidden: Tensor, tokens: Tokens) -> Tensor:
+        if self.scorer is not None:
+            return attention(hidden, tokens, self.scorer(hidden).squeeze(1))  # (T, 1) -> (T,)
+        return POOLINGS[self.pooling](hidden, tokens)
 
     def encode(self, texts: str | Iterable[str], tokens_at_once: int = TOKENS_AT_ONCE) -> np.ndarray:
         """The vectors of `texts`, in their order: (D,) for one str, (N, D) for many, float32.
@@ -131,29 +150,14 @@ class Encoder(nn.Module):
         if unordered or getattr(texts, "ndim", 1) != 1:  # iterating a data frame gives its column names
             raise TypeError(f"encode takes a str or an ordered iterable of str, not a {type(texts).__name__}")
         vectors, cut, count = [np.empty((0, self.dimension), np.float32)], 0, 0
-        training = [module for module in self.modules() if module.training]
-        self.eval()
-        try:
-            with torch.inference_mode(), self._progress(texts) as bar:
-                for block in _blocks(texts):
-                    tokens, block_cut = self.tokenize(block)
-                    vectors.append(self._encode_block(tokens, tokens_at_once, bar))
-                    cut, count = cut + block_cut, count + len(block)
-        finally:
-            for module in training:  # a part may have been frozen in evaluation mode: leave it so
-                module.training = True
+        with inference(self), self._progress(texts) as bar:
+            for block in _blocks(texts):
+                tokens, block_cut = self.tokenize(block)
+                vectors.append(longest_first(self, tokens, tokens_at_once, bar.update).numpy())
+                cut, count = cut + block_cut, count + len(block)
         if cut:
             warnings.warn(f"{cut} of {count} texts were cut at {self.max_length} tokens (max_length)", stacklevel=2)
         return np.concatenate(vectors)
-
-    def _encode_block(self, tokens: Tokens, tokens_at_once: int, bar: tqdm) -> np.ndarray:
-        """Longest texts first, so that a batch too large for the memory is met at once: (N, D)."""
-        order = tokens.lengths.argsort(descending=True, stable=True)
-        vectors = []
-        for batch in tokens.take(order).split(tokens_at_once):
-            vectors.append(self(batch))
-            bar.update(len(batch))
-        return torch.cat(vectors)[order.argsort().to(self.device)].cpu().numpy()
 
     def _progress(self, texts: Iterable[str]) -> tqdm:
         total = len(texts) if isinstance(texts, Sized) else None

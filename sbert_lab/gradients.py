@@ -10,12 +10,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from sbert_lab.cross_encoder import CrossEncoder
 from sbert_lab.encoder import Encoder
 from sbert_lab.tokens import Tokens
 
+Model = Encoder | CrossEncoder  # what can be trained
+
 
 def plain(
-    encoder: Encoder, loss: nn.Module, columns: Sequence[Tokens], labels: Tensor | None, tokens_at_once: int
+    encoder: Model, loss: nn.Module, columns: Sequence[Tokens], labels: Tensor | None, tokens_at_once: int
 ) -> Tensor:
     """One forward and one backward pass: every column of the batch, (B,) texts each, in the same chunks."""
     chunks, places = _chunks(columns, tokens_at_once)
@@ -25,7 +28,7 @@ def plain(
 
 
 def cached(
-    encoder: Encoder, loss: nn.Module, columns: Sequence[Tokens], labels: Tensor | None, tokens_at_once: int
+    encoder: Model, loss: nn.Module, columns: Sequence[Tokens], labels: Tensor | None, tokens_at_once: int
 ) -> Tensor:
     """The gradient of `plain` over the same chunks, with the activations of one chunk in memory at a time.
 

@@ -33,7 +33,7 @@ class Loss(nn.Module):
     """What all losses share: the checks of columns and labels. A loss adds `value(*columns, labels)`."""
 
     columns: ClassVar[tuple[str, ...]]
-    labels: ClassVar[Literal["int", "float"] | None] = None
+    labels: Literal["int", "float"] | None = None
     label_range: tuple[float, float] = (-math.inf, math.inf)
     value: Callable[..., Tensor]
 
@@ -231,6 +231,29 @@ class InBatchNegatives(Loss):
         _check_company(self, "candidate", len(candidates))
         scores = cosine_matrix(queries, candidates) / self.temperature  # (B, candidates)
         return F.cross_entropy(scores, own)
+
+
+class PairScores(Loss):
+    """What a cross-encoder learns from: one score a pair against grades 0 to 1, or `classes` scores against classes.
+
+    The binary cross-entropy of the score's sigmoid, and the cross-entropy of the scores' softmax: Devlin et al. 2019
+    §4.1 for classes, Nogueira & Cho 2019 for relevance.
+    """
+
+    columns = ("scores",)
+
+    def __init__(self, classes: int = 1) -> None:
+        super().__init__()
+        _check_number("classes", classes, at_least=1, whole=True)
+        self.classes = int(classes)
+        self.labels, self.label_range = ("float", (0, 1)) if classes == 1 else ("int", (0, classes - 1))
+
+    def value(self, scores: Tensor, labels: Tensor) -> Tensor:
+        if scores.shape[1] != self.classes:
+            raise self._error(f"{scores.shape[1]} scores a pair", f"make the loss with classes={scores.shape[1]}")
+        if self.classes == 1:
+            return F.binary_cross_entropy_with_logits(scores[:, 0], labels)
+        return F.cross_entropy(scores, labels)  # (B, classes) -> ()
 
 
 def _check_company(loss: Loss, what: str, count: int) -> None:

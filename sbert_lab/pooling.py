@@ -1,7 +1,8 @@
 """From the vectors of a text's tokens to one vector for the text.
 
 Written once, over ragged tokens: there is no padding here that could leak into a mean. The names are the field's; mean,
-max and [CLS] are compared in Reimers & Gurevych 2019, section 6 (Table 6).
+max and [CLS] are compared in Reimers & Gurevych 2019, section 6 (Table 6). `POOLINGS` holds those that need nothing but
+the vectors; `attention` needs a score for each token too, which an encoder learns.
 """
 
 from torch import Tensor
@@ -44,6 +45,13 @@ def cls(hidden: Tensor, tokens: Tokens) -> Tensor:
 def last(hidden: Tensor, tokens: Tokens) -> Tensor:
     """The last token: [SEP] in BERT, the end of text in T5."""
     return hidden[tokens.offsets[1:] - 1]
+
+
+def attention(hidden: Tensor, tokens: Tokens, scores: Tensor) -> Tensor:
+    """The average weighted by the softmax of `scores` (T,) over each text's tokens; equal scores give the mean."""
+    highest = scores.new_full((len(tokens),), float("-inf")).scatter_reduce(0, tokens.rows, scores.detach(), "amax")
+    weights = (scores - highest[tokens.rows]).exp()[:, None]  # (T, 1); the highest is 1, so that none overflows
+    return _sum(weights * hidden, tokens) / _sum(weights, tokens)
 
 
 POOLINGS = {pooling.__name__: pooling for pooling in (mean, cls, max, mean_sqrt_len, last)}

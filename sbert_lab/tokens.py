@@ -34,9 +34,9 @@ class Tokens:
 
     @classmethod
     def from_texts(
-        cls, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], max_length: int
+        cls, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str | tuple[str, str]], max_length: int
     ) -> tuple[Tokens, int]:
-        """The texts as tokens, each at most `max_length` long, and how many of them had to be cut to fit.
+        """The texts, or pairs of texts, as tokens, each at most `max_length` long, and how many had to be cut to fit.
 
         >>> tokens, cut = Tokens.from_texts(tokenizer, ["a cat", "a cat sat"], max_length=256)
         >>> tokens.lengths

@@ -8,26 +8,24 @@ import warnings
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sbert_lab import loop
 from sbert_lab.data import Row, check_rows
-from sbert_lab.encoder import Encoder
-from sbert_lab.gradients import plain
+from sbert_lab.gradients import Model, plain
 from sbert_lab.loop import History, Plan
 from sbert_lab.losses import Loss
 from sbert_lab.tokens import Tokens
 
-SETTINGS = ("pooling", "normalize", "max_length", "dimension")  # of an encoder; its weights a checkpoint brings
-
-FillGradients = Callable[[Encoder, Loss, Sequence[Tokens], Tensor | None, int], Tensor]
-Dev = Callable[[Encoder], float]
+FillGradients = Callable[[Model, Loss, Sequence[Tokens], Tensor | None, int], Tensor]
+Dev = Callable[[Any], float]  # of an encoder or a cross-encoder
 
 
 def train(
-    encoder: Encoder,
+    encoder: Model,
     rows: Sequence[Row],
     loss: Loss,
     plan: Plan = Plan(),  # noqa: B008  it cannot be changed
@@ -52,7 +50,9 @@ def train(
     loss.to(encoder.device)
 
     def fill(numbers: Sequence[int]) -> tuple[Tensor, int]:
-        columns, labels, cut = _batch(encoder, [rows[number] for number in numbers], loss)
+        batch = [rows[number] for number in numbers]
+        columns, cut = encoder.columns([row.texts for row in batch])
+        labels = _labels(batch, loss)  # on the CPU, where the loss looks at them without a wait
         return gradients(encoder, loss, columns, labels, plan.tokens_at_once), cut
 
     history = loop.run(
@@ -69,30 +69,21 @@ def train(
     return history
 
 
-def _batch(encoder: Encoder, rows: Sequence[Row], loss: Loss) -> tuple[list[Tokens], Tensor | None, int]:
-    """Columns of tokens, the labels (B,) on the CPU, where the loss looks at them without a wait, and texts cut."""
-    found = [encoder.tokenize(texts) for texts in zip(*(row.texts for row in rows), strict=True)]
-    return [tokens for tokens, _ in found], _labels(rows, loss), sum(cut for _, cut in found)
-
-
-def _facts(encoder: Encoder, rows: Sequence[Row], loss: Loss) -> dict[str, object]:
+def _facts(encoder: Model, rows: Sequence[Row], loss: Loss) -> dict[str, object]:
     """What a checkpoint must agree with to be continued, beside the plan."""
-    own: dict[str, object] = {
-        "rows": _fingerprint(rows),
-        "loss": str(loss),
-        "precision": str(encoder.backbone.precision),
-    }
-    return own | {name: getattr(encoder, name) for name in SETTINGS}
+    precision = str(encoder.backbone.precision)
+    return {"rows": _fingerprint(rows), "loss": str(loss), "precision": precision, **encoder.settings}
 
 
-def _check(encoder: Encoder, rows: Sequence[Row], loss: Loss, plan: Plan) -> None:
+def _check(encoder: Model, rows: Sequence[Row], loss: Loss, plan: Plan) -> None:
     """Check every row against the loss before the first step."""
-    if not isinstance(encoder, Encoder) or not isinstance(plan, Plan):
-        raise TypeError(f"train takes an Encoder and a Plan, not {type(encoder).__name__} and {type(plan).__name__}")
+    if not isinstance(encoder, Model) or not isinstance(plan, Plan):
+        raise TypeError(f"train takes an encoder and a Plan, not {type(encoder).__name__} and {type(plan).__name__}")
     if not isinstance(loss, Loss):
         raise TypeError(f"loss is {loss!r:.60}: give one of sbert_lab.losses, or a class derived from losses.Loss")
     check_rows(rows)
-    loss.check_columns(len(rows[0].texts))
+    columns, _ = encoder.columns([rows[0].texts])
+    loss.check_columns(len(columns))
     loss.check_labels(_labels(rows, loss), len(rows))
 
 

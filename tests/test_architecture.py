@@ -17,10 +17,10 @@ FLOORS = [  # from the ground up
     {"tokens", "similarity", "distributed", "checkpoint", "folders", "sources"},
     {"attention", "pooling", "losses", "metrics", "static", "tables"},
     {"backbone", "corpus", "loop"},
-    {"encoder", "data", "pretrained", "pretraining"},
+    {"encoder", "cross_encoder", "data", "pretrained", "pretraining"},
     {"gradients", "search"},
     {"storage", "training", "evaluation"},
-    {"plots", "doctor", "quality"},
+    {"plots", "doctor", "results"},
     {"widgets", "exercises"},
     {"checks"},
 ]

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from sbert_lab import Plan, data, evaluation, load, losses, quality, train
+from benchmarks import quality
+from sbert_lab import Plan, data, evaluation, load, losses, train
 from sbert_lab.data import CARRIED, LANGUAGES, NLI_LABELS, REVIEW_LABELS, check_rows
 
 
 @pytest.fixture(scope="module")
 def report():
-    """What `python -m sbert_lab.quality` prints."""
+    """What `python -m benchmarks.quality` prints."""
     return quality.report()
 
 

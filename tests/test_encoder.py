@@ -20,6 +20,7 @@ from torch import nn
 from sbert_lab import encoder as encoder_file
 from sbert_lab.backbone import Backbone
 from sbert_lab.encoder import Dense, Encoder
+from sbert_lab.storage import save
 
 MANY = [f"{text} {number}" for number in range(6) for text in TEXTS]
 LONG = "the cat sat on the mat " * 20
@@ -381,3 +382,15 @@ def test_calls_that_every_newcomer_tries_are_answered() -> None:
     with pytest.raises(ValueError, match="pooling 'clss' is not one of mean"):
         encoder.pooling = "clss"
     assert encoder.pooling == "mean"
+
+
+def test_a_learned_pooling_begins_as_the_mean_learns_and_has_no_place_in_the_format(tmp_path) -> None:
+    encoder = tiny_encoder(pooling="attention")
+    texts = ["a dog ran", "the cat"]
+    close(encoder.encode(texts), tiny_encoder().encode(texts))
+    encoder(encoder.tokenize(texts)[0]).sum().backward()
+    assert encoder.scorer.weight.grad.abs().max() > 0
+    with pytest.raises(ValueError, match="pooling 'attention' is not one of cls, max, mean"):
+        save(encoder, tmp_path / "model")
+    encoder.pooling = "mean"
+    assert encoder.scorer is None and all("scorer" not in name for name, _ in encoder.named_parameters())

@@ -9,7 +9,7 @@ import torch
 from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import Tensor
 
-from sbert_lab.pooling import POOLINGS
+from sbert_lab.pooling import POOLINGS, attention
 from sbert_lab.tokens import Tokens
 
 LOOPS: dict[str, Callable[[Tensor], Tensor]] = {  # (length, D) -> (D,)
@@ -43,7 +43,7 @@ def random_hidden() -> Tensor:
 def same_values_and_gradients(ours: Tensor, theirs: Tensor, hidden: Tensor) -> None:
     toward = torch.randn_like(ours)
     torch.testing.assert_close(ours, theirs)
-    mine, other = (torch.autograd.grad((x * toward).sum(), hidden)[0] for x in (ours, theirs))
+    mine, other = (torch.autograd.grad((x * toward).sum(), hidden, retain_graph=True)[0] for x in (ours, theirs))
     torch.testing.assert_close(mine, other)
     assert mine.abs().sum() > 0
 
@@ -74,3 +74,14 @@ def test_pooling_is_that_of_sentence_transformers(pooling: str) -> None:
 def test_one_token_is_its_own_vector(pooling: str) -> None:
     hidden = torch.tensor([[3.0, -4.0]])
     assert torch.equal(POOLINGS[pooling](hidden, batch([1])), hidden)
+
+
+def test_attention_is_the_mean_weighted_by_the_softmax_of_the_scores() -> None:
+    tokens, hidden = batch(), random_hidden()
+    scores = (torch.randn(sum(LENGTHS), dtype=torch.float64) * 3).requires_grad_()
+    parts = zip(hidden.split(LENGTHS), scores.split(LENGTHS), strict=True)
+    loop = torch.stack([part.softmax(0) @ vectors for vectors, part in parts])
+    same_values_and_gradients(attention(hidden, tokens, scores), loop, hidden)
+    same_values_and_gradients(attention(hidden, tokens, scores), loop, scores)
+    torch.testing.assert_close(attention(hidden, tokens, scores * 0), POOLINGS["mean"](hidden, tokens))
+    assert attention(hidden, tokens, scores * 1e6).isfinite().all()

@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 
-from sbert_lab import quality
+from benchmarks import quality
 from sbert_lab.data import Row
 
 

@@ -1,4 +1,4 @@
-"""What a set of texts is worth, measured; `python -m sbert_lab.quality` does so for the course's own.
+"""What a set of texts is worth, measured; `python -m benchmarks.quality` does so for the course's own.
 
 A set is too easy where a shortcut solves it: pairs graded by the words they share (Jaccard), relations told from the
 hypothesis alone (Gururangan et al. 2018) or from overlap, queries answered by matching words. And it is nobody's test

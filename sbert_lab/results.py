@@ -1,0 +1,80 @@
+"""The table of results that grows through the course.
+
+A recipe measures what takes longer than a lesson may (seeds, sweeps) and keeps it in `data/results/NAME.json`: the
+command that made it, when and on what, and a row for each thing measured. A lesson reads the file and says so; what it
+measures itself it adds as rows of its own, marked as live.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Any
+
+import numpy as np
+import torch
+from IPython.display import Markdown
+
+from sbert_lab import data, evaluation, metrics
+
+FOLDER = data.CARRIED / "results"
+
+
+def row(name: str, encoders: Sequence[Any], source: str = "course", paper: str = "", lesson: str = "live") -> dict:
+    """What `encoders`, the same thing trained with several seeds, reach on an STS test set: a row of the table.
+
+    {"name", "lesson", "paper", "seeds": Spearman x 100 of each, "interval": 95 % of their mean, by a bootstrap over
+    the pairs}. `paper` is the figure to compare with, its table and what it averages over; `lesson` where the row
+    belongs.
+    """
+    pairs = data.sts("test", source)
+    gold = np.array([pair.label for pair in pairs])
+    found = [evaluation.cosines(encoder, pairs) for encoder in encoders]
+    spread = metrics.bootstrap(_mean_spearman, gold, *found)
+    return {
+        "name": name,
+        "lesson": lesson,
+        "paper": paper,
+        "seeds": _points([metrics.spearman(cosines, gold) for cosines in found]),
+        "interval": _points(np.quantile(spread, [0.025, 0.975])),
+    }
+
+
+def read(name: str) -> dict[str, Any]:
+    """What a recipe kept under this name; FileNotFoundError where there is nothing, naming what there is."""
+    path = FOLDER / f"{name}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.json")))
+        raise FileNotFoundError(f"{path} is missing: run its recipe; there are {known}")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def keep(name: str, command: str, minutes: float, **found: Any) -> None:
+    """Write what a recipe measured under this name, with its command, the day, the machine and how long it took."""
+    machine = f"{os.cpu_count()} CPU cores, torch {torch.__version__.split('+')[0]}"
+    made = {"command": command, "measured": f"{date.today()}, {machine}", "minutes": round(minutes, 1), **found}
+    (FOLDER / f"{name}.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+
+
+def rows(until: str) -> list[dict]:
+    """The stored rows of all lessons up to number `until`, such as "02"."""
+    stored = [row for path in sorted(FOLDER.glob("*.json")) for row in read(path.stem).get("rows", [])]
+    return [row for row in stored if row["lesson"] <= until]
+
+
+def table(rows: Iterable[dict]) -> Markdown:
+    """The rows as a table, the worst first."""
+    lines = ["| vectors | STS test | 95 % | seeds | lesson | paper |", "|---|--:|--:|--:|:-:|---|"]
+    for row in sorted(rows, key=lambda row: np.mean(row["seeds"])):
+        low, high = row["interval"]
+        score = f"{np.mean(row['seeds']):.1f} | {low:.1f} to {high:.1f} | {len(row['seeds'])}"
+        lines.append(f"| {row['name']} | {score} | {row['lesson']} | {row['paper']} |")
+    return Markdown("\n".join(lines))
+
+
+def _points(values: Any) -> list[float]:
+    return np.round(100 * np.asarray(values, dtype=float), 1).tolist()
+
+
+def _mean_spearman(gold: np.ndarray, *found: np.ndarray) -> float:
+    return float(np.mean([metrics.spearman(cosines, gold) for cosines in found]))

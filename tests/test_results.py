@@ -1,0 +1,36 @@
+"""The growing table: rows are measured truly, stored rows are found by lesson, the worst stands first."""
+
+import json
+
+import numpy as np
+import pytest
+import scipy.stats
+from tiny import tiny_encoder
+
+from sbert_lab import data, evaluation, results
+
+
+def test_a_row_holds_every_seed_and_an_interval_around_their_mean():
+    encoders = [tiny_encoder(), tiny_encoder(pooling="cls")]
+    row = results.row("two", encoders, paper="29.19", lesson="01")
+    pairs = data.sts("test")
+    gold = [pair.label for pair in pairs]
+    scores = [100 * scipy.stats.spearmanr(evaluation.cosines(e, pairs), gold).statistic for e in encoders]
+    assert row["seeds"] == np.round(scores, 1).tolist()
+    low, high = row["interval"]
+    assert low < np.mean(scores) < high < low + 30
+
+
+def test_stored_rows_are_those_of_the_lessons_so_far(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
+    scores = {"01": 9, "02": 5}
+    made = [{"name": n, "lesson": n, "paper": "", "seeds": [s], "interval": [s, s]} for n, s in scores.items()]
+    results.keep("some", "python some.py", 1.23, rows=made)
+    assert results.read("some")["minutes"] == 1.2 and results.read("some")["command"] == "python some.py"
+    (tmp_path / "other.json").write_text(json.dumps({"sts": {}}))
+    assert [row["name"] for row in results.rows("01")] == ["01"]
+    lines = results.table(results.rows("02")).data.splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| 02", "| 01"]
+    assert lines[3] == "| 01 | 9.0 | 9.0 to 9.0 | 1 | 01 |  |"
+    with pytest.raises(FileNotFoundError, match="run its recipe; there are other, some"):
+        results.read("none")
