@@ -51,7 +51,7 @@ def judge(exercise: Exercise, function: Callable) -> str:
     mine = [_attempt(function, arguments, exercise.gradient) for arguments in inputs]
     if any(isinstance(outcome, NotImplementedError) and not outcome.args for outcome in mine):  # torch's has a text
         return "This is not written yet: replace the line `raise NotImplementedError` by your code."
-    faults = [_fault(*three, exercise.tolerance) for three in zip(mine, right, inputs, strict=True)]
+    faults = [_fault(function, *three, exercise.tolerance) for three in zip(mine, right, inputs, strict=True)]
     if not any(faults):
         return ""
     for message, wrong in exercise.mistakes.items():
@@ -68,9 +68,11 @@ def _attempt(function: Callable, arguments: tuple, gradient: bool) -> _Outcome |
         return error
 
 
-def _fault(mine: _Outcome | BaseException, right: _Outcome, arguments: tuple, tolerance: float) -> str:
+def _fault(
+    function: Callable, mine: _Outcome | BaseException, right: _Outcome, arguments: tuple, tolerance: float
+) -> str:
     if isinstance(mine, BaseException):
-        return _raised(mine, arguments)
+        return _raised(function, mine, arguments)
     return _difference(mine, right, arguments, tolerance)
 
 
@@ -143,6 +145,8 @@ def _same(a: Any, b: Any, tolerance: float) -> bool:
         return a == b or abs(a - b) <= tolerance * (1 + abs(b)) or a != a and b != b
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
         return len(a) == len(b) and all(_same(x, y, tolerance) for x, y in zip(a, b, strict=True))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key], tolerance) for key in b)
     return bool(a == b)
 
 
@@ -155,11 +159,12 @@ def _show(x: Any) -> str:
     return str((x.double() * 10_000).round().div(10_000).tolist() if x.is_floating_point() else x.tolist())
 
 
-def _raised(error: BaseException, arguments: tuple) -> str:
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    where = f" (at `{last.line}`)" if last.line else ""
+def _raised(function: Callable, error: BaseException, arguments: tuple) -> str:
+    code = getattr(function, "__code__", None)
+    lines = [number for frame, number in traceback.walk_tb(error.__traceback__) if frame.f_code is code]
+    where = f" in its line {lines[-1] - code.co_firstlineno + 1}" if code and lines else ""
     if isinstance(error, RecursionError):
         return "Your function calls itself without end (RecursionError)."
     if isinstance(error, SystemExit | KeyboardInterrupt):
         return f"Your function ends the program ({type(error).__name__}) instead of returning a value."
-    return f"For {', '.join(map(_show, arguments))} it raises {type(error).__name__}: {error!s:.300}{where}"
+    return f"For {', '.join(map(_show, arguments))} it raises {type(error).__name__}{where}: {error!s:.300}"

@@ -87,6 +87,23 @@ def test_lists_and_numbers_are_compared_with_tolerance():
     assert "differ" in judge(place, lambda x: x.argmax()[None] + 1)  # whole numbers have no tolerance
 
 
+def test_dictionaries_of_tensors_are_compared():
+    parts = Exercise(lambda x: {"sum": x.sum(), "n": 3}, lambda g: [(torch.rand(3, generator=g),)], {}, [], ("", ""))
+    assert judge(parts, lambda x: {"n": 3, "sum": x.flip(0).sum()}) == ""
+    assert "differ" in judge(parts, lambda x: {"n": 3, "sum": x.mean()})
+    assert "differ" in judge(parts, lambda x: {"n": 3})
+
+
+def two_lines_on(x, scale):
+    rows = len(x)
+    return x.mean(0) * scale / (rows - rows)[0]
+
+
+def test_an_error_is_shown_with_its_line_in_the_function():
+    assert "raises TypeError in its line 3: 'int' object" in judge(MEAN, two_lines_on)
+    assert "raises TypeError: " in judge(MEAN, lambda x: x)  # not in it, but at the call
+
+
 def test_a_mistake_may_be_an_error():
     fussy = Exercise(
         lambda x: x[:3], lambda g: [(torch.ones(2),)], {"too few": lambda x: x.topk(3).values}, [], ("", "")

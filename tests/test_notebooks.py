@@ -98,6 +98,25 @@ def test_a_student_gets_the_task_and_the_check_but_not_the_solution():
                 assert check.metadata.nbgrader.locked and check.metadata.nbgrader.grade
 
 
+LESSONS = [path for path in NOTEBOOKS if path.parent.name == "notebooks"]
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_has_a_readable_length(path):
+    cells = nbformat.read(path, as_version=4).cells
+    words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
+    assert 800 <= words <= 3_000, f"{words} words"
+    assert {c.id: n for c in cells if c.cell_type == "code" and (n := len(c.source.splitlines())) > 25} == {}
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_shows_two_pictures_one_of_them_to_play_with(path):
+    cells = nbformat.read(path, as_version=4).cells
+    bundles = [output.data for cell in cells for output in cell.get("outputs", []) if "data" in output]
+    assert sum("image/png" in data for data in bundles) >= 2
+    assert any(data.get("text/plain", "").startswith("Explorer(") and "image/png" in data for data in bundles)
+
+
 def test_one_title_and_no_heading_level_is_jumped(notebook):
     levels = [int(token.tag[1]) for _, token, _ in prose(notebook) if token.type == "heading_open"]
     assert levels[:1] == [1] and levels.count(1) == 1
