@@ -65,11 +65,14 @@ class Backbone(nn.Module):
         """Whether batches run packed. On a GPU the padded view is used: one kernel per layer, not one per length."""
         return self.model.config._attn_implementation == "packed" and self.device.type == "cpu"
 
-    def allowed(self, max_length: int) -> int:
-        """`max_length` in tokens, if texts may be that long; ValueError for one out of range."""
+    def allowed(self, max_length: int, least: int = 3) -> int:
+        """`max_length` in tokens, if texts may be that long; ValueError for one out of range.
+
+        The least is two tokens, [CLS] and [SEP], and one of the text.
+        """
         whole = isinstance(max_length, Integral) and not isinstance(max_length, bool)
-        if not whole or not 3 <= max_length <= self.longest:  # two are [CLS] and [SEP]
-            raise ValueError(f"max_length is {max_length!r}: this model takes 3 to {self.longest} tokens")
+        if not whole or not least <= max_length <= self.longest:
+            raise ValueError(f"max_length is {max_length!r}: this model takes {least} to {self.longest} tokens")
         return int(max_length)
 
     def autocast(self) -> torch.autocast:

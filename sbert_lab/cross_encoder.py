@@ -8,6 +8,7 @@ the encoder: `train(cross_encoder, rows, losses.PairScores(), plan)`.
 
 import warnings
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ class CrossEncoder(nn.Module):
     The dense layer is the backbone's pooler where it has one: BERT's has learnt to judge two texts, by next-sentence
     prediction. The last layer is drawn at random: seed torch before.
 
+    Training it trains this backbone: an encoder that shares it changes too.
+
     >>> ranker = CrossEncoder(load("lab-bert").backbone)
     >>> train(ranker, rows, losses.PairScores(), plan)
     >>> ranker.predict([("a cat", "a feline"), ("a cat", "a car")]).shape
@@ -36,20 +39,36 @@ class CrossEncoder(nn.Module):
         super().__init__()
         if not isinstance(backbone, Backbone):
             raise TypeError(f"backbone is a {type(backbone).__name__}: give a Backbone, such as load(name).backbone")
+        whole = isinstance(classes, Integral) and not isinstance(classes, bool)
+        if not whole or classes < 1:
+            raise ValueError(f"classes is {classes!r}: give a whole number of at least 1")
+        _check_template(backbone)
         width = backbone.dimension
-        self.backbone, self.classes = backbone, classes
-        self.max_length = backbone.longest if max_length is None else backbone.allowed(max_length)
+        self.backbone, self.classes = backbone, int(classes)
+        self.max_length = backbone.longest if max_length is None else max_length
         self.dense = nn.Linear(width, width)
-        if (pooler := getattr(backbone.model, "pooler", None)) is not None:
-            self.dense.load_state_dict(pooler.dense.state_dict())
+        pooler = getattr(backbone.model, "pooler", None)
+        pooler = getattr(pooler, "dense", pooler)  # ALBERT's is the layer itself
+        if isinstance(pooler, nn.Linear):
+            self.dense.load_state_dict(pooler.state_dict())
         self.dropout = nn.Dropout(DROPOUT)
-        self.head = nn.Linear(width, classes)
+        self.head = nn.Linear(width, self.classes)
         self.to(backbone.device)
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.backbone.device
+
+    @property
+    def max_length(self) -> int:
+        """The most tokens of a pair that are read; what is longer is cut. Raises ValueError when set out of range."""
+        return self._max_length
+
+    @max_length.setter
+    def max_length(self, tokens: int) -> None:
+        special = self.backbone.tokenizer.num_special_tokens_to_add(pair=True)
+        self._max_length = self.backbone.allowed(tokens, least=special + 2)  # a token of each text
 
     @property
     def settings(self) -> dict[str, object]:
@@ -61,6 +80,8 @@ class CrossEncoder(nn.Module):
 
         The longer text of a pair is cut first. Raises TypeError or ValueError for anything but pairs of texts.
         """
+        if isinstance(pairs, str) or not isinstance(pairs, Sequence):  # an iterator would be used up by the checks
+            raise TypeError(f"a cross-encoder reads a list of pairs of texts, not a {type(pairs).__name__}")
         for number, pair in enumerate(pairs):
             if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
                 raise ValueError(f"a cross-encoder reads pairs of texts, but row {number} is {pair!r:.80}")
@@ -93,3 +114,11 @@ class CrossEncoder(nn.Module):
         if cut:
             warnings.warn(f"{cut} of {len(tokens)} pairs were cut at {self.max_length} tokens", stacklevel=2)
         return (scores[:, 0].sigmoid() if self.classes == 1 else scores.softmax(dim=1)).numpy()
+
+
+def _check_template(backbone: Backbone) -> None:
+    """Refuse a tokenizer that does not write [CLS] a [SEP] b [SEP]: the scores are read from the first token."""
+    first, *_ = backbone.tokenizer.backend_tokenizer.encode("a", "b").ids
+    special = backbone.tokenizer.num_special_tokens_to_add(pair=True)
+    if first != backbone.tokenizer.cls_token_id or special < 3:
+        raise ValueError("this tokenizer does not join a pair as [CLS] a [SEP] b [SEP]: choose a model of BERT's kind")

@@ -47,7 +47,7 @@ class Encoder(nn.Module):
     """Backbone -> pooling -> [dense …] -> [unit length]; `max_length` cuts longer texts, in tokens.
 
     `pooling` is one of `POOLINGS`, or "attention": the mean weighted by a score that a linear layer, `scorer`, learns
-    to give each token. It begins as the plain mean.
+    to give each token. It begins as the plain mean, and is lost when another pooling is set.
     """
 
     def __init__(
@@ -88,6 +88,8 @@ class Encoder(nn.Module):
         known = [*POOLINGS, "attention"]
         if name not in known:
             raise ValueError(f"pooling {name!r} is not one of {', '.join(known)}")
+        if name == getattr(self, "_pooling", None):
+            return  # what the scorer has learnt stays
         self._pooling, self.scorer = name, None
         if name == "attention":
             self.scorer = nn.Linear(self.backbone.dimension, 1, bias=False, device=self.device)

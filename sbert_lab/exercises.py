@@ -6,6 +6,7 @@ named mistakes in the same way; the one that does the same is what the student d
 """
 
 import copy
+import inspect
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -146,7 +147,9 @@ def _same(a: Any, b: Any, tolerance: float) -> bool:
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
         return len(a) == len(b) and all(_same(x, y, tolerance) for x, y in zip(a, b, strict=True))
     if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_same(a[key], b[key], tolerance) for key in b)
+        return a.keys() == b.keys() and all(_same(_as(a[key], b[key]), b[key], tolerance) for key in b)
+    if isinstance(a, Tensor) or isinstance(b, Tensor):
+        return False
     return bool(a == b)
 
 
@@ -160,7 +163,7 @@ def _show(x: Any) -> str:
 
 
 def _raised(function: Callable, error: BaseException, arguments: tuple) -> str:
-    code = getattr(function, "__code__", None)
+    code = getattr(inspect.unwrap(function), "__code__", None)  # not that of a decorator
     lines = [number for frame, number in traceback.walk_tb(error.__traceback__) if frame.f_code is code]
     where = f" in its line {lines[-1] - code.co_firstlineno + 1}" if code and lines else ""
     if isinstance(error, RecursionError):

@@ -48,7 +48,8 @@ class Loss(nn.Module):
 
     def extra_repr(self) -> str:
         """The loss's settings: InBatchNegatives(temperature=0.05, symmetric=False)."""
-        return ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if not k.startswith("_") and k != "training")
+        hidden = ("training", "labels", "label_range")
+        return ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if not k.startswith("_") and k not in hidden)
 
     def check_columns(self, count: int) -> None:
         """Raise ValueError unless rows of `count` columns fit this loss."""
@@ -246,7 +247,7 @@ class PairScores(Loss):
         super().__init__()
         _check_number("classes", classes, at_least=1, whole=True)
         self.classes = int(classes)
-        self.labels, self.label_range = ("float", (0, 1)) if classes == 1 else ("int", (0, classes - 1))
+        self.labels, self.label_range = ("float", (0, 1)) if classes == 1 else ("int", (0, self.classes - 1))
 
     def value(self, scores: Tensor, labels: Tensor) -> Tensor:
         if scores.shape[1] != self.classes:

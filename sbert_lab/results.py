@@ -7,6 +7,7 @@ measures itself it adds as rows of its own, marked as live.
 
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
@@ -27,6 +28,8 @@ def row(name: str, encoders: Sequence[Any], source: str = "course", paper: str =
     the pairs}. `paper` is the figure to compare with, its table and what it averages over; `lesson` where the row
     belongs.
     """
+    if not encoders:
+        raise ValueError(f"the row {name!r} has no encoders: give a list of at least one")
     pairs = data.sts("test", source)
     gold = np.array([pair.label for pair in pairs])
     found = [evaluation.cosines(encoder, pairs) for encoder in encoders]
@@ -53,11 +56,13 @@ def keep(name: str, command: str, minutes: float, **found: Any) -> None:
     """Write what a recipe measured under this name, with its command, the day, the machine and how long it took."""
     machine = f"{os.cpu_count()} CPU cores, torch {torch.__version__.split('+')[0]}"
     made = {"command": command, "measured": f"{date.today()}, {machine}", "minutes": round(minutes, 1), **found}
-    (FOLDER / f"{name}.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    (FOLDER / f"{name}.json").write_text(json.dumps(made, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def rows(until: str) -> list[dict]:
-    """The stored rows of all lessons up to number `until`, such as "02"."""
+    """The stored rows of all lessons up to number `until`, two digits such as "02"; ValueError for anything else."""
+    if not re.fullmatch(r"\d\d", str(until)):
+        raise ValueError(f"until is {until!r}: give the two digits of a lesson, such as '02'")
     stored = [row for path in sorted(FOLDER.glob("*.json")) for row in read(path.stem).get("rows", [])]
     return [row for row in stored if row["lesson"] <= until]
 
@@ -68,7 +73,8 @@ def table(rows: Iterable[dict]) -> Markdown:
     for row in sorted(rows, key=lambda row: np.mean(row["seeds"])):
         low, high = row["interval"]
         score = f"{np.mean(row['seeds']):.1f} | {low:.1f} to {high:.1f} | {len(row['seeds'])}"
-        lines.append(f"| {row['name']} | {score} | {row['lesson']} | {row['paper']} |")
+        name = row["name"].replace("|", "\\|")  # |u-v|
+        lines.append(f"| {name} | {score} | {row['lesson']} | {row['paper']} |")
     return Markdown("\n".join(lines))
 
 

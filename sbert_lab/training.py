@@ -82,6 +82,8 @@ def _check(encoder: Model, rows: Sequence[Row], loss: Loss, plan: Plan) -> None:
     if not isinstance(loss, Loss):
         raise TypeError(f"loss is {loss!r:.60}: give one of sbert_lab.losses, or a class derived from losses.Loss")
     check_rows(rows)
+    if plan.head_learning_rate and not list(loss.parameters()):
+        raise ValueError(f"head_learning_rate is for a loss's own weights, but {loss} has none: leave it out")
     columns, _ = encoder.columns([rows[0].texts])
     loss.check_columns(len(columns))
     loss.check_labels(_labels(rows, loss), len(rows))

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_encoder, tiny_model, tiny_tokenizer
+from tiny import PACKED, tiny_encoder, tiny_model, tiny_tokenizer
+from tokenizers import processors
 from transformers import BertForSequenceClassification
 
 from sbert_lab import CrossEncoder, Plan, Row, gradients, load, losses, sources, train
@@ -22,6 +23,13 @@ PAIRS = [
 ]
 GRADED = [Row(pair, grade) for pair, grade in zip(PAIRS, (0.0, 0.0, 1.0, 0.0, 1.0), strict=True)]
 PLAN = Plan(epochs=100, batch_size=5, learning_rate=3e-3)
+
+
+def tiny_backbone_for_single_texts() -> Backbone:
+    tokenizer = tiny_tokenizer()
+    single = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    tokenizer.backend_tokenizer.post_processor = single
+    return Backbone(tiny_model(), tokenizer)
 
 
 def cross(classes: int = 1, **options) -> CrossEncoder:
@@ -57,10 +65,23 @@ def test_batches_of_any_size_give_the_same_scores_in_order() -> None:
     assert model.predict([]).shape == (0,) and cross(3).predict([]).shape == (0, 3)
 
 
-def test_the_dense_layer_begins_as_the_pooler_of_the_pretraining() -> None:
-    model = cross()
-    assert torch.equal(model.dense.weight, model.backbone.model.pooler.dense.weight)
-    assert CrossEncoder(Backbone(tiny_model("distilbert"), tiny_tokenizer())).predict(PAIRS).shape == (5,)
+@pytest.mark.parametrize("family", [*PACKED, "mpnet"])
+def test_the_dense_layer_begins_as_the_pooler_where_there_is_one(family: str) -> None:
+    model = CrossEncoder(Backbone(tiny_model(family), tiny_tokenizer()))
+    pooler = {"albert": lambda m: m.pooler, "bert": lambda m: m.pooler.dense, "roberta": lambda m: m.pooler.dense}
+    if family in pooler:
+        assert torch.equal(model.dense.weight, pooler[family](model.backbone.model).weight)
+    assert model.predict(PAIRS).shape == (5,)
+
+
+def test_dropout_is_on_in_training_and_off_in_prediction() -> None:
+    model = cross().train()
+    model.backbone.eval()
+    tokens, _ = model.tokenize(PAIRS)
+    assert not torch.equal(model(tokens), model(tokens))
+    scores = model.predict(PAIRS)
+    assert (scores == model.predict(PAIRS)).all() and model.training
+    np.testing.assert_array_equal(scores, cross().predict(PAIRS))
 
 
 @pytest.mark.parametrize("fill", [gradients.plain, gradients.cached])
@@ -84,12 +105,20 @@ def test_a_checkpoint_of_another_kind_is_refused(tmp_path) -> None:
     train(cross(), GRADED, losses.PairScores(), plan, folder=tmp_path)
     with pytest.raises(ValueError, match="max_length"):
         train(cross(max_length=9), GRADED, losses.PairScores(), plan, folder=tmp_path)
+    with pytest.raises(ValueError, match="belongs to another run"):
+        rows = [Row(row.texts, 0) for row in GRADED]
+        train(cross(2), rows, losses.PairScores(2), plan, folder=tmp_path)
+    assert cross(2).settings != cross(3).settings
 
 
 def test_pairs_too_long_are_cut_the_longer_text_first_and_counted() -> None:
     model = cross(max_length=8)
-    with pytest.warns(UserWarning, match="1 of 2 pairs were cut at 8 tokens"):
+    with pytest.warns(UserWarning, match="1 of 2 pairs were cut at 8 tokens") as caught:
         model.predict([("a dog", "a dog"), ("the old red house in the rain", "a dog")])
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="1 texts were cut at 8"):
+        long = Row(("the old red house in the rain", "a dog"), 0.5)
+        train(model, [long, GRADED[1]], losses.PairScores(), dataclasses.replace(PLAN, epochs=1))
     assert model.tokenize([("the old red house in the rain", "a dog")])[0].segments.tolist() == [0] * 5 + [1] * 3
 
 
@@ -109,7 +138,23 @@ BAD = {
         "make the loss with classes=1",
     ),
     "an encoder": (lambda: CrossEncoder(tiny_encoder()), TypeError, "backbone is a Encoder"),
-    "too short": (lambda: cross(max_length=2), ValueError, "max_length is 2"),
+    "an iterator": (lambda: cross().predict(zip("ab", "cd", strict=True)), TypeError, "a list of pairs .* not a zip"),
+    "a set": (lambda: cross().predict({("a", "b")}), TypeError, "not a set"),
+    "one text": (lambda: cross().predict("ab"), TypeError, "not a str"),
+    "too short": (lambda: cross(max_length=4), ValueError, "max_length is 4: this model takes 5 to 64"),
+    "too long": (lambda: setattr(cross(), "max_length", 65), ValueError, "max_length is 65"),
+    "no class": (lambda: cross(0), ValueError, "classes is 0"),
+    "half a class": (lambda: cross(1.5), ValueError, "classes is 1.5"),
+    "no template for pairs": (
+        lambda: CrossEncoder(tiny_backbone_for_single_texts()),
+        ValueError,
+        "does not join a pair",
+    ),
+    "a rate for no weights": (
+        lambda: train(cross(), GRADED, losses.PairScores(), Plan(head_learning_rate=0.1)),
+        ValueError,
+        r"PairScores\(classes=1\) has none",
+    ),
 }
 
 

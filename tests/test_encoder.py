@@ -18,6 +18,7 @@ from tiny import TEXTS, tiny_encoder, tiny_model, tiny_tokenizer
 from torch import nn
 
 from sbert_lab import encoder as encoder_file
+from sbert_lab import pooling
 from sbert_lab.backbone import Backbone
 from sbert_lab.encoder import Dense, Encoder
 from sbert_lab.storage import save
@@ -390,6 +391,14 @@ def test_a_learned_pooling_begins_as_the_mean_learns_and_has_no_place_in_the_for
     close(encoder.encode(texts), tiny_encoder().encode(texts))
     encoder(encoder.tokenize(texts)[0]).sum().backward()
     assert encoder.scorer.weight.grad.abs().max() > 0
+    torch.nn.init.normal_(encoder.scorer.weight)
+    tokens, _ = encoder.tokenize(texts)
+    hidden = encoder.backbone(tokens)
+    expected = pooling.attention(hidden, tokens, hidden @ encoder.scorer.weight[0])
+    torch.testing.assert_close(encoder(tokens), expected)
+    kept = encoder.scorer
+    encoder.pooling = "attention"
+    assert encoder.scorer is kept
     with pytest.raises(ValueError, match="pooling 'attention' is not one of cls, max, mean"):
         save(encoder, tmp_path / "model")
     encoder.pooling = "mean"

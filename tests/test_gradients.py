@@ -14,6 +14,7 @@ from sbert_lab.losses import (
     InBatchNegatives,
     Loss,
     PairContrastive,
+    PairScores,
     SoftmaxClassification,
     TripletMargin,
 )
@@ -26,6 +27,7 @@ CASES = {
     "cosent": (CoSENT, 2, GRADES),
     "triplet": (lambda: TripletMargin(margin=5.0), 3, None),
     "contrastive": (PairContrastive, 2, CLASSES.clamp(max=1)),
+    "pair scores": (lambda: PairScores(32), 1, CLASSES),
     "in-batch": (InBatchNegatives, 2, None),
     "in-batch, symmetric": (lambda: InBatchNegatives(symmetric=True), 2, None),
     "in-batch, hard negatives": (InBatchNegatives, 4, None),

@@ -203,6 +203,40 @@ def test_equal_to_a_loop_and_to_the_library(case, seed):
         torch.testing.assert_close(mine, reference, rtol=1e-5, atol=3e-6)
 
 
+@pytest.mark.parametrize("classes", [1, 4])
+def test_scores_of_pairs_equal_a_loop_and_the_library(classes):
+    torch.manual_seed(0)
+    loss, scores = losses.PairScores(classes), torch.randn(ROWS, classes, dtype=torch.float64) * 3
+    grades, numbers = torch.tensor([0.0, 1.0, 0.3, 0.9, 0.5, 0.1]), torch.tensor([0, 3, 1, 1, 2, 0])
+    labels = grades if classes == 1 else numbers
+
+    def loop(columns):
+        rows = list(zip(columns[0], labels, strict=True))
+        if classes == 1:
+            shares = [(1 / (1 + torch.exp(-score[0])), grade) for score, grade in rows]
+            return -sum(y * p.log() + (1 - y) * (1 - p).log() for p, y in shares) / ROWS
+        return -sum((score[label].exp() / sum(s.exp() for s in score)).log() for score, label in rows) / ROWS
+
+    def theirs(columns):
+        if classes == 1:
+            return nn.BCEWithLogitsLoss()(columns[0][:, 0], labels.double())
+        return nn.CrossEntropyLoss()(columns[0], labels)
+
+    for other in (loop, theirs):
+        pairs = zip(
+            value_and_gradients(lambda c: loss(c, labels), [scores], []),
+            value_and_gradients(other, [scores], []),
+            strict=True,
+        )
+        for mine, reference in pairs:
+            torch.testing.assert_close(mine, reference, rtol=1e-6, atol=1e-8)
+    for outside in (-0.1, 1.1) if classes == 1 else (-1, 4):
+        wrong = labels.clone()
+        wrong[2] = outside
+        with pytest.raises(ValueError, match="in row 2"):
+            loss([scores], wrong)
+
+
 def test_values_by_hand():
     u, v = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     fresh = losses.SoftmaxClassification(2, 3)

@@ -16,9 +16,20 @@ def test_a_row_holds_every_seed_and_an_interval_around_their_mean():
     pairs = data.sts("test")
     gold = [pair.label for pair in pairs]
     scores = [100 * scipy.stats.spearmanr(evaluation.cosines(e, pairs), gold).statistic for e in encoders]
-    assert row["seeds"] == np.round(scores, 1).tolist()
-    low, high = row["interval"]
-    assert low < np.mean(scores) < high < low + 30
+    draw, samples = np.random.default_rng(0), []
+    found = [evaluation.cosines(e, pairs) for e in encoders]
+    for _ in range(1000):
+        some = draw.integers(len(gold), size=len(gold))
+        samples.append(np.mean([scipy.stats.spearmanr(c[some], np.array(gold)[some]).statistic for c in found]))
+    assert row == {
+        "name": "two",
+        "lesson": "01",
+        "paper": "29.19",
+        "seeds": np.round(scores, 1).tolist(),
+        "interval": np.round(100 * np.quantile(samples, [0.025, 0.975]), 1).tolist(),
+    }
+    with pytest.raises(ValueError, match="'none' has no encoders"):
+        results.row("none", [])
 
 
 def test_stored_rows_are_those_of_the_lessons_so_far(tmp_path, monkeypatch):
@@ -32,5 +43,9 @@ def test_stored_rows_are_those_of_the_lessons_so_far(tmp_path, monkeypatch):
     lines = results.table(results.rows("02")).data.splitlines()
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| 02", "| 01"]
     assert lines[3] == "| 01 | 9.0 | 9.0 to 9.0 | 1 | 01 |  |"
+    assert results.table([made[0] | {"name": "|u-v|"}]).data.splitlines()[2].startswith("| \\|u-v\\| | 9.0")
+    for wrong in ("2", 2, "two"):
+        with pytest.raises(ValueError, match="give the two digits"):
+            results.rows(wrong)
     with pytest.raises(FileNotFoundError, match="run its recipe; there are other, some"):
         results.read("none")
