@@ -539,6 +539,17 @@ for beginning, stated in {"Holst's suite": [0.18, 0.03], "Freddie Mercury": [0.0
 print("Your numbers are those of the text.")
 
 # %% [markdown]
+# ## Claims ledger
+#
+# Every lesson ends with one: what is often said, what we measured, and a verdict. It is about this model and these sentences.
+#
+# | often said | measured here | verdict |
+# |---|---|---|
+# | "A cosine of 0.34 means 34 % alike." | 0.34 was right (milk), 0.58 wrong (five planets) | does not hold |
+# | "Search by meaning finds what shares no word." | of 13 such answers 13 among the first 12 of 200, 1 first | holds for *near*, not for *first* |
+# | "It understands the sentence, negation too." | *can* and *cannot* at cosine 0.96 | does not hold |
+# | "A two-dimensional map shows what is near." | 7 mixed up in 384 dimensions, 17 on the map | holds in part |
+#
 # ## Take-aways
 #
 # 1. A sentence encoder turns a sentence into a vector; the cosine of two vectors says how alike they are *to that model*.
@@ -627,7 +638,7 @@ print(cosine_matrix(mine, mine).numpy().round(2))
 #
 # What each builds, and which are still to come, is in the [README](../README.md).
 #
-# **Next:** lesson 01 takes the obvious sentence vector from BERT, the language model with which this field began, and
+# **Next:** [Why raw BERT fails](01_why_raw_bert_fails.ipynb) takes the obvious sentence vector from BERT, the language model with which this field began, and
 # measures how badly it does. It also begins the table of results that grows through the course.
 #
 # **Sources.** Reimers & Gurevych 2019, [Sentence-BERT](https://arxiv.org/abs/1908.10084); Wang et al. 2020,
