@@ -148,7 +148,7 @@ assert torch.allclose(by_library, by_package)
 print(f"{by_loop:.4f}  {vectorised:.4f}  {by_package:.4f}  {by_library:.4f}")
 
 # %% [markdown]
-# Four ways, one number. This is the whole objective.
+# Four ways, one number: this is the whole objective.
 
 # %%
 # The numbers this page states
@@ -162,7 +162,7 @@ print("The toy is as described.")
 # ## One encoder, used twice
 #
 # "Siamese" means that u and v come from **one** encoder, called twice. What does learning do with weights
-# that are used twice? Take the smallest encoder there is: one weight w, and a sentence that is one number. Let w = 3, and the
+# that are used twice? The smallest encoder is one weight w, and a sentence that is one number. Let w = 3, the
 # sentences be 2 and 5. Then u = 3 · 2 = 6, v = 3 · 5 = 15, and |u−v| = 9.
 #
 # **Predict, then run (2 of 4).** How does |u−v| change with w: by how much does it grow if w grows by one? And how much of that comes through u
@@ -181,7 +181,7 @@ print("through u  ", slope((w * 2 - (w * 5).detach()).abs()))  # detach: a numbe
 print("through v  ", slope(((w * 2).detach() - w * 5).abs()))
 
 # %% [markdown]
-# −2 through u, +5 through v, and **3 = −2 + 5** together. The gradient of a weight that is used twice is the sum over its uses. Now the same with 5.5 million weights: a real encoder, two real pairs, the loss of before.
+# −2 through u, +5 through v, and **3 = −2 + 5** together. The gradient of a weight that is used twice is the sum over its uses. Now with 5.5 million weights: a real encoder, two real pairs.
 
 # %%
 from sbert_lab import data, load
@@ -213,7 +213,7 @@ print(f"both against the sum   differ by less than a millionth: {bool(gap < 1e-6
 
 # %% [markdown]
 # The gradient of the pair *is* the sum of the two sides. One set of weights also means that the same sentence gets the same vector on either side,
-# which is what lets us compare vectors later. Two towers with weights of their own would lose this at the first step.
+# which is what lets us compare vectors later. Two towers would take different steps (3.90 through u, 4.02 through v) and lose this at once.
 
 # %% [markdown]
 # ## `encode` gives no gradient
@@ -232,7 +232,7 @@ print("gradient in the encoder:", any(weight.grad is not None for weight in enco
 
 # %% [markdown]
 # `encode` is for *using* an encoder: it returns NumPy arrays, numbers without a history. `backward` runs without a word, because the head does get
-# a gradient; the encoder gets none. Training calls the encoder itself, `encoder(tokens)`; the
+# a gradient; the encoder gets none. Training calls `encoder(tokens)`; the
 # package's `train` does.
 
 # %%
@@ -335,7 +335,7 @@ plots.show(picture, alt=f"Loss of {len(history.losses)} steps around the dashed 
 # ## Stuck or slow?
 #
 # There is a quick test: **train on a dozen pairs, again and again.** A sound training learns them by heart, however hard the task is. We
-# write the loop out, so that we can break it: which weights does the optimizer get, and with what learning rate?
+# write the loop out, so that we can break it.
 
 # %%
 dozen = nli[:12]  # four premises
@@ -400,7 +400,7 @@ print("Your numbers are those of the text.")
 # %% [markdown]
 # ## What is kept: the encoder alone
 #
-# After training the head has done its work. `save` writes the encoder, in the folder form that sentence-transformers opens too.
+# `save` writes the encoder, in the folder form that sentence-transformers opens too.
 
 # %%
 import tempfile
@@ -426,7 +426,7 @@ assert (again.encode("Somebody is outside.") == softmax.encode("Somebody is outs
 # %% [markdown]
 # ## The same minutes, another loss
 #
-# Is so little data simply too little? Give it to another objective. **In-batch negatives** (lesson 06) takes a premise and its
+# Is it simply too little data? Give it to another objective. **In-batch negatives** (lesson 06) takes a premise and its
 # entailed sentence and asks which of all sentences in the batch belongs to the premise, *by cosine*. The same 300 premises make 300 triplets (premise, entailed,
 # contradicted); going over them twice reads 1,800 sentences, as the 900 pairs did.
 
@@ -454,7 +454,7 @@ for name, (u, v) in {"raw": raw_sides, "softmax": softmax_sides, "in-batch": sid
     print(f"{name:18}", *(f"{mean:13.3f}" for mean in means), f"  gap {gaps[name]:.2f} deviations")
 
 # %% [markdown]
-# For the raw encoder a contradiction is about as similar to its premise as an entailment: 0.78 against 0.79. They share people, places and words. The softmax objective leaves it so, as far as nine hundred pairs can tell; in-batch negatives move entailment a
+# For the raw encoder a contradiction is about as similar to its premise as an entailment: 0.78 against 0.79. (Neutral is lowest.) The softmax objective leaves it so, as far as nine hundred pairs can tell; in-batch negatives move entailment a
 # little above contradiction.
 #
 # ## Why the cosine is not taught
@@ -485,8 +485,9 @@ for given in ([2.0, 2.0], [2.0, 0.5], [0.5, 2.0], [6.0, 6.0]):
     print(f"v = {given}: cosine {cosine(a[None], b[None]).item():.2f}  {named}")
 
 # %% [markdown]
-# The two pairs have the *same* cosine, 0.86, and opposite classes; and v = (6, 6), at cosine 1, is no entailment but undecided between the other two, because it is *longer*. The cosine weighs all directions alike and ignores length. **A head can solve its task with directions that the
-# cosine does not use**, and nothing in the loss asks for more.
+# The two pairs have the *same* cosine, 0.86, and different classes; and v = (6, 6), at cosine 1, is no entailment but undecided between the other two, because it is *longer*. The cosine weighs all directions alike and ignores length. **A head can solve its task with directions that the
+# cosine does not use**, and nothing in the loss asks for more. That the cosine gains at all, in the end, is a side effect: a small |u−v| is the
+# plainest sign of entailment, and vectors that differ little have a high cosine.
 #
 # Move the two sentences yourself.
 
@@ -543,7 +544,7 @@ print("Your numbers are those of the text.")
 # %% [markdown]
 # ## More pairs
 #
-# A thousand pairs are few; the paper had about a million. What follows took longer than a lesson may, so it is read from files: measured before, on another machine.
+# A thousand pairs are few; the paper had about a million. What follows took longer than a lesson may and is read from files, measured on another machine.
 
 # %%
 from sbert_lab import results
@@ -613,8 +614,7 @@ print("Your numbers are those of the text.")
 # %% [markdown]
 # ## What to put end to end: Table 6
 #
-# The paper tried seven concatenations, and its Table 6 has (u, v) at 66.0 and (u, v, |u−v|) at 80.8. The recipe repeats them with lab-bert: 1,280 pairs of the course's
-# NLI, three seeds each. It also asks what a head *alone* reads from untrained, frozen vectors (logistic regression, all 3,462 pairs).
+# The paper tried seven concatenations, and its Table 6 has (u, v) at 66.0 and (u, v, |u−v|) at 80.8. The recipe repeats them with lab-bert: 1,280 course pairs, three seeds each. It also asks what a head *alone* reads from untrained, frozen vectors (logistic regression, all 3,462 pairs).
 
 # %%
 scores, places = kept["scores"], range(7)
@@ -702,7 +702,7 @@ print(f"{'our loop':22} {our_loss:9.3f} {softmax_accuracy:9.1f} {softmax_sts:8.1
 print(f"{'sentence-transformers':22} {mean_loss:9.3f} {theirs_accuracy:9.1f} {theirs_sts:8.1f}")
 
 # %% [markdown]
-# The two agree: a mean loss of about 1.12, accuracies of about 40 %, STS within a point or two of the start. What differs is no more than another seed would make.
+# The two agree: a mean loss of about 1.12, accuracies of about 40 %, STS within a point or two of the start.
 #
 # ## The growing table
 #
@@ -726,6 +726,8 @@ if AS_WRITTEN:
 print("Your numbers are those of the text.")
 
 # %% [markdown]
+# The seven softmax rows lie together, with the live one; the live in-batch row is above all seven.
+#
 # ## Claims ledger
 #
 # | claim | measured here | verdict |
@@ -761,7 +763,7 @@ print("Your numbers are those of the text.")
 #
 # ## Quiz
 #
-# Choose first, then open your choice.
+# Choose, then open your choice.
 #
 # ### 1. After 500 steps your three-class loss is still 1.10. So …
 #
