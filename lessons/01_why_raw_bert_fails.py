@@ -262,7 +262,7 @@ assert np.allclose(mine["mean", LAST][0], by_loop, atol=1e-5)
 
 # %% [markdown]
 # The package's encoder gives the same, and so does `sentence-transformers`. (Given a folder with a raw BERT, that
-# library makes the mean of it and says so in its log, but not what it is worth.)
+# library builds the mean of its tokens without being asked; its log says *new model*, not what that is worth.)
 
 # %%
 from sentence_transformers import SentenceTransformer

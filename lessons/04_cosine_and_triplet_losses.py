@@ -23,17 +23,20 @@
 
 # %%
 import os
+from functools import partialmethod
 
-os.environ["TQDM_DISABLE"] = "1"  # progress bars would be stored in the notebook
+os.environ["TQDM_DISABLE"] = "1"  # progress bars would be stored in the notebook …
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from tqdm.auto import tqdm
 from transformers.utils import logging
 
 from sbert_lab import Plan, Row, data, evaluation, load, losses, metrics, plots, results, save, train
 from sbert_lab.similarity import cosine, euclidean
 
+tqdm.__init__ = partialmethod(tqdm.__init__, disable=True)  # … where tqdm overlooks the variable
 logging.disable_progress_bar()
 
 # %% [markdown]
@@ -113,7 +116,7 @@ for labels in (grades, column):
 
 # %% [markdown]
 # 0.2373 instead of 0.0625, and no error. Trained, all cosines end at 0.33, the *mean* of the grades, and the loss stands at 0.1156, their variance.
-# **A regression loss that stands at the variance of its labels has learnt their mean and nothing else**; this is one way to get there.
+# **A regression loss that stands at the variance of its labels has learnt their mean and nothing else.**
 #
 # Our loss refuses, by name. (sentence-transformers 6 flattens the labels, so there the column does no harm.)
 
@@ -328,7 +331,7 @@ LOSSES = {  # u, v, w: (1, 2) each; n is the label or the margin
 def pushes(loss, angle, n):
     points = torch.tensor([at(0, 1.0), at(angle, 1.4), at(35, 1.1)], dtype=torch.float32).requires_grad_()  # (3, 2)
     value = LOSSES[loss](*points.split(1), n)
-    (gradient,) = torch.autograd.grad(value, points, allow_unused=True)
+    (gradient,) = torch.autograd.grad(value, points)
     return points.detach(), value.item(), -gradient  # (3, 2), a number, (3, 2)
 
 
@@ -347,14 +350,14 @@ def sketch(ax, loss, angle, n):
         (x, y), (dx, dy) = points[i].tolist(), (0.6 * push[i] / longest).tolist()
         ax.plot([0, x], [0, y], color=plots.COLOURS[i], linewidth=1, alpha=0.6)
         ax.plot(x, y, plots.MARKERS[i], color=plots.COLOURS[i], markersize=8)
-        ax.annotate(names[i], (x, y), ((6, -14), (-8, 8), (8, 4))[i], textcoords="offset points", fontsize=9)
+        ax.annotate(names[i], (x, y), ((-22, -16), (-8, 8), (8, 4))[i], textcoords="offset points", fontsize=9)
         if push[i].norm() > 1e-6:
             ax.annotate("", (x + dx, y + dy), (x, y), arrowprops={"arrowstyle": "-|>", "linewidth": 1.6})
         other = (1, 0, 0)[i]
         nearer = push[i] @ (points[other] - points[i]) > 0
         way = f"{'towards' if nearer else 'away from'} {names[other]}" if push[i].norm() > 1e-6 else "nowhere"
         told.append(f"{names[i]} is pushed {way} ({push[i].norm():.2f})")
-    ax.set(xlim=(min(-0.6, points[1, 0] - 0.4), 1.9), ylim=(-0.9, 1.9), aspect="equal")
+    ax.set(xlim=(min(-0.6, points[1, 0] - 0.4), 1.9), ylim=(-0.75, 1.75), aspect="equal")
     ax.set_axis_off()
     ax.set_title(f"{loss}: {value:.2f}", fontsize=10)
     return f"{loss}, loss {value:.2f}: " + ", ".join(told) + "."
@@ -388,7 +391,7 @@ def draw(ax, loss, angle, number):
 
 Explorer(
     draw,
-    size=(6, 4.5),
+    size=(6, 4),
     loss=Dropdown(options=list(LOSSES), value="triplet, Euclidean", description="Loss"),
     angle=IntSlider(20, min=0, max=180, step=5, description="Angle u, v"),
     number=FloatSlider(0.5, min=0, max=2, step=0.05, description="Label, margin"),
@@ -530,10 +533,10 @@ for name, rows in (("contradictions", triplets), ("strangers", strangers)):
 
 # %% [markdown]
 # All vectors are equal: distances of 0.00, a mean cosine of 1. And the loss, on 100 triplets that were not trained on, is 1.000. **A
-# triplet loss that stands at the margin has collapsed.**
+# triplet loss that stands at the margin has collapsed**, or learns nothing else: look at the vectors. Their mean cosine is enough.
 #
 # The rate alone did this; strangers collapse as well. But there the loss *rose* from 0.31, for all to see. With contradictions it *fell*, from 1.15 to 1.00, as if
-# something had been learnt. So look at the vectors too: a mean cosine is enough. (In training the loss flickers around the margin, because of dropout.)
+# something had been learnt. (In training the loss flickers around the margin, because of dropout.)
 
 # %%
 # The numbers this page states
@@ -638,7 +641,14 @@ for row in live:
     print(f"{row['name']:34} {row['seeds'][0]}   95 % from {row['interval'][0]} to {row['interval'][1]}")
 
 # %% [markdown]
-# About 62 and 63: the same, given that two seeds of one training differ by as much. One epoch of regression and one of CoSENT come out alike as well.
+# About 62 and 64, from 58.7: about as far apart as two seeds of one training. One epoch of CoSENT comes out at about 62 too.
+
+# %%
+# The numbers this page states: live ones with room for another machine
+if AS_WRITTEN:
+    untrained, *later = (row["seeds"][0] for row in live)
+    assert abs(untrained - 58.7) < 0.15 and min(later) > 60 and max(later) - min(later) < 4
+print("The claims hold on your machine.")
 
 # %% [markdown]
 # ## Which loss for which data?
@@ -668,7 +678,7 @@ print(f"for comparison, raw lab-bert: {live[0]['seeds'][0]} on STS test, {right:
 # falls by 5.4 points, to 60.3. CoSENT would not: same order, same loss, same gradient.
 #
 # **NLI.** With contradictions as negatives the Euclidean triplet ends *below* raw lab-bert, 57.7 against 58.7, and the interval of the difference lies below 0. The contrastive loss (58.3) and the triplet on
-# cosines (59.0) change nothing for certain. With *strangers*, most of them easy, the same loss gains 2.4, to 61.1. Are contradictions too hard? No: the hardest of the batch, whose loss begins even higher (1.25
+# cosines (59.0) change nothing for certain. The latter stands at 1.00 from first to last, and has *not* collapsed: a margin of 1 simply dwarfs its distances. With *strangers*, most of them easy, the same loss gains 2.4, to 61.1. Are contradictions too hard? No: the hardest of the batch, whose loss begins even higher (1.25
 # against 1.08), give 61.6. **It is not how hard a negative is, but which one.** A contradiction is close in meaning by the STS guideline (0.4 to 0.6 of 1); pushing it away is not what STS rewards. Nor is it
 # much learnt: on new triplets the entailed sentence is nearer in 53 to 57 %, from 48 % before, where chance moves such a share by 3 or 4 points.
 #
@@ -677,7 +687,7 @@ print(f"for comparison, raw lab-bert: {live[0]['seeds'][0]} on STS test, {right:
 # %%
 # The numbers this page states
 if AS_WRITTEN:
-    assert live[0]["seeds"][0] == 58.7 and round(right) == 48
+    assert round(right) == 48
     stated = dict(zip(kept, (65.7, 67.7, 60.3, 58.3, 57.7, 59.0, 61.1, 61.6, 64.8), strict=True))
     assert {name: round(mean, 1) for name, mean in score.items()} == stated
     assert min(kept["CoSENT, STS"]["seeds"]) > max(kept["cosine regression, STS"]["seeds"])
@@ -687,6 +697,7 @@ if AS_WRITTEN:
     assert gains["triplet, cosine, NLI"][0] < 0 < gains["triplet, cosine, NLI"][1]
     firsts = {name: round(float(some[2]), 2) for name, some in of_seeds.items()}
     assert firsts["triplet, hardest of the batch"] == 1.25 and firsts["triplet, Euclidean, NLI"] == 1.08
+    assert np.allclose(of_seeds["triplet, cosine, NLI"][2:4], 1, atol=0.005)
     assert all(53 <= round(of_seeds[name][1]) <= 57 for name in ("contrastive, NLI", "triplet, Euclidean, NLI"))
     assert len(new) == 204 and round(100 * (0.5 * 0.5 / 204) ** 0.5, 1) == 3.5
     assert kinds(near_cos, 1 - cosine(anchor, stranger), 1)[0] == 0
@@ -699,7 +710,7 @@ print("Your numbers are those of the text.")
 # |---|---|--:|---|
 # | pairs with grades | CoSENT | 67.7 | its cosines rank, they are no grades |
 # | the same, and need the grade back | cosine regression | 65.7 | grades must mean what they say: cubed, 60.3 |
-# | pairs, alike or unlike | contrastive | 58.3 | choose a margin at which some unlike pairs are free; here none was |
+# | pairs, alike or unlike | contrastive | 58.3 | no gain here, where *unlike* is a contradiction; count the pairs inside the margin |
 # | pairs, all alike | in-batch negatives (lesson 06) | | strangers come free |
 # | triplets | in-batch negatives, the third text one more candidate | 64.8 | a temperature instead of a margin |
 # | triplets, and distances wanted | triplet, with strangers or the hardest of the batch | 61.1, 61.6 | count the easy ones; watch the mean cosine |
@@ -711,7 +722,7 @@ print("Your numbers are those of the text.")
 # ## The growing table
 
 # %% tags=["nbval-ignore-output"]
-results.table(results.rows("04") + live)
+results.table(results.rows("04") + live[1:])  # without the untrained one, which is lesson 01's
 
 # %% [markdown]
 # ## Claims ledger
@@ -730,7 +741,7 @@ results.table(results.rows("04") + live)
 # 1. A loss is a set of arrows. Cosine losses only turn vectors; the Euclidean triplet also changes their length.
 # 2. Regression takes grades as numbers, CoSENT as an order.
 # 3. A margin means nothing without its distance. Count easy, semi-hard and hard before you train.
-# 4. A triplet loss that stands at the margin has collapsed; a regression loss at the labels' variance says the mean.
+# 4. A triplet loss that stands at the margin has collapsed, unless the margin dwarfs its distances; the mean cosine tells. A regression loss at the labels' variance says the mean.
 # 5. Which negative matters more than how hard it is.
 #
 # **Simplified:** one or two learning rates a loss, and its usual margin, scale or temperature; a wider search would lift some. One epoch of 1,154 triplets is little.
@@ -749,7 +760,7 @@ results.table(results.rows("04") + live)
 #
 # ### 1. The margin is 1, and since minute three the triplet loss has been 1.00. So …
 #
-# <details><summary>A. the vectors are probably all equal</summary>Right. Both distances are 0, the margin is left. Look at the mean cosine.</details>
+# <details><summary>A. the vectors are probably all equal</summary>Right. Both distances are 0, the margin is left. The mean cosine will tell.</details>
 # <details><summary>B. all triplets are easy</summary>No. Then the loss would be 0.</details>
 # <details><summary>C. it has converged, and well</summary>No. A model that gives every text the same vector pays this.</details>
 #

@@ -30,7 +30,7 @@ os.environ["TQDM_DISABLE"] = "1"  # progress bars would be stored in the noteboo
 
 import torch
 import torch.nn.functional as F
-from tqdm.auto import tqdm
+from tqdm.notebook import tqdm
 from transformers.utils import logging
 
 from sbert_lab import Plan, Row, data, evaluation, gradients, load, losses, plots, results, save, train
@@ -662,11 +662,10 @@ print("Your numbers are those of the text.")
 # %% tags=["nbval-ignore-output"]
 import tempfile
 
-from datasets import Dataset, disable_progress_bars
+from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from transformers import PrinterCallback
 
-disable_progress_bars()
 quiet = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "use_cpu": True}
 plan = {"per_device_train_batch_size": 32, "learning_rate": 3e-4, "warmup_steps": 0.1, "weight_decay": 0.01, "seed": 0}
 with tempfile.TemporaryDirectory() as folder:

@@ -110,6 +110,14 @@ def run(notebook: NotebookNode, folder: pathlib.Path) -> None:
     notebook.metadata.language_info = NotebookNode(name="python")
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not is_progress(output)]
+
+
+def is_progress(output: NotebookNode) -> bool:
+    """Whether an output is a library's progress bar: a widget that is no Explorer."""
+    data = output.get("data", {})
+    return "application/vnd.jupyter.widget-view+json" in data and not data["text/plain"].startswith("Explorer(")
 
 
 def build(new: NotebookNode, target: pathlib.Path, anew: bool) -> str:

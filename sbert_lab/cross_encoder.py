@@ -13,7 +13,7 @@ from numbers import Integral
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from sbert_lab.backbone import Backbone, inference, longest_first
 from sbert_lab.tokens import TOKENS_AT_ONCE, Tokens, check_text

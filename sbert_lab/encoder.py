@@ -11,7 +11,7 @@ from itertools import islice
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from sbert_lab.backbone import Backbone, inference, longest_first
 from sbert_lab.pooling import POOLINGS, attention

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from sbert_lab import checkpoint, distributed
 from sbert_lab.tokens import TOKENS_AT_ONCE

@@ -162,6 +162,10 @@ def test_holds_nothing_of_the_machine_it_was_made_on(notebook):
     assert len(text) < 2_000_000, "too large for GitHub to show"
 
 
+def test_no_progress_bar_is_stored(notebook):
+    assert not [number for number, _, output in outputs(notebook) if build.is_progress(output)]
+
+
 def test_no_widget_that_hangs_the_tools(notebook):
     found = HANGS.search("\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code"))
     assert not found, f"{found[0]!r}: use sbert_lab.widgets.Explorer"

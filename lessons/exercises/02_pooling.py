@@ -2,8 +2,8 @@
 # # Exercises: pooling
 #
 # Three poolings on the rectangle that most libraries hand you: vectors `hidden` of shape (B, L, D), and a `mask` of shape (B, L)
-# that is `True` on tokens and `False` on padding. The padding is *not* zero, as in the lesson; it may stand on the right or on the left, and
-# every text has at least one token. Your result and its gradient are both checked: what is pooled must be trainable.
+# that is `True` on tokens and `False` on padding. The padding is *not* zero (nor was it in the lesson); it may stand on the
+# right or on the left, and every text has at least one token. Your result and its gradient are both checked: what is pooled must be trainable.
 #
 # Stuck? `check.hint("masked_mean")` is a nudge, `check.hint("masked_mean", 2)` tells nearly all, and the solutions are in
 # [`../solutions`](../solutions/02_pooling.ipynb). The lesson is [Pooling](../notebooks/02_pooling.ipynb).
@@ -43,8 +43,18 @@ def rectangles(generator):
         yield hidden.flip(1) if left else hidden, mask.flip(1) if left else mask
 
 
+def far_below(generator):
+    yield from rectangles(generator)
+    hidden, mask = list(rectangles(generator))[2]
+    yield hidden - 2000, mask  # and the padding too: no fill of -10 or -1000 is low enough
+
+
 def column(mask):
     return mask.unsqueeze(2).float()
+
+
+def first_places(h, m):
+    return torch.stack([vectors[: int(kept.sum())].mean(dim=0) for vectors, kept in zip(h, m, strict=True)])
 
 
 # %% [markdown]
@@ -54,7 +64,7 @@ def column(mask):
 # |---|---|
 # | Time | 10 minutes |
 # | Difficulty | easy |
-# | Why it matters | a wrong mean raises no error; this check knows ten of them by name |
+# | Why it matters | a wrong mean raises no error; this check knows eleven of them by name |
 #
 # Write `masked_mean(hidden, mask)`: the mean of each text's token vectors, padding left out; from `hidden` (B, L, D) and `mask` (B, L)
 # to (B, D).
@@ -103,6 +113,7 @@ masked_mean = Exercise(
         "The first place of the rectangle alone is [CLS] pooling (or, with padding on the left, padding).": (
             lambda h, m: h[:, 0]
         ),
+        "The number of tokens is right, not which: padding may stand on the left. Let the mask choose.": first_places,
     },
     equivalents=(
         lambda h, m: torch.stack([vectors[kept].mean(dim=0) for vectors, kept in zip(h, m, strict=True)]),
@@ -148,7 +159,7 @@ def strongest(h, m):
 
 masked_max = Exercise(
     reference=lambda hidden, mask: pooling.max(hidden[mask], ragged(mask)),
-    inputs=rectangles,
+    inputs=far_below,
     gradient=True,
     mistakes={
         "The padding is set to 0, and 0 beats every negative number: set it to minus infinity.": lambda h, m: (
@@ -163,6 +174,9 @@ masked_max = Exercise(
         "This is one token's whole vector: each number has its own largest token.": strongest,
         "-1 is not low enough: a token's number may be smaller. Fill with minus infinity.": lambda h, m: h.masked_fill(
             ~m[..., None], -1
+        ).amax(dim=1),
+        "-100 is low enough for some models, not for all. Fill with minus infinity.": lambda h, m: h.masked_fill(
+            ~m[..., None], -100
         ).amax(dim=1),
         "This runs over the numbers of each vector, `dim=2`: the tokens lie along `dim=1`.": lambda h, m: h.masked_fill(
             ~m[..., None], -torch.inf
@@ -191,7 +205,8 @@ masked_max = Exercise(
 # | Why it matters | softmax and a mask meet in every attention there is, and the order in which they meet decides |
 #
 # Write `attention_pooling(hidden, scores, mask)`: the weighted mean of each text's token vectors, the weights being the softmax of
-# its tokens' `scores` (B, L); padding has no weight, and the weights of a text add up to 1. To (B, D). Scores may be as large as 300.
+# its tokens' `scores` (B, L); padding has no weight, and the weights of a text add up to 1. To (B, D). Scores may be as
+# high as 300 in one text and as low as −300 in the next.
 
 
 # %% tags=["solution"]
@@ -210,7 +225,9 @@ check(attention_pooling)
 def scored(generator):
     for number, (hidden, mask) in enumerate(rectangles(generator)):
         scores = torch.randn(mask.shape, generator=generator) * 2
-        yield hidden, scores + 300 * (number == 2), mask
+        if number == 2:
+            scores += torch.tensor([[300.0], [0.0], [-300.0]])
+        yield hidden, scores, mask
 
 
 def weighted(weights, h):
@@ -220,6 +237,10 @@ def weighted(weights, h):
 def plain_exponentials(h, s, m):
     weights = s.exp() * m
     return weighted(weights, h) / weights.sum(dim=1, keepdim=True)
+
+
+def highest_of_all(h, s, m):
+    return plain_exponentials(h, s - s.max(), m)
 
 
 attention_pooling = Exercise(
@@ -249,7 +270,12 @@ attention_pooling = Exercise(
         "This takes the best token alone: a hard choice, through which no score can learn.": lambda h, s, m: h[
             torch.arange(len(h)), s.masked_fill(~m, -torch.inf).argmax(dim=1)
         ],
-        "`exp` of a large score is infinite: take the highest off first, or let `softmax` do it.": (plain_exponentials),
+        "`exp` of a large score is infinite: take each text's highest off first, or let `softmax` do it.": (
+            plain_exponentials
+        ),
+        "The highest score of the batch is taken off: of a text far below it nothing is left. Take each text's own.": (
+            highest_of_all
+        ),
     },
     equivalents=(
         lambda h, s, m: torch.einsum("bl,bld->bd", s.masked_fill(~m, -torch.inf).softmax(dim=1), h),
