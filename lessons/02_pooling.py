@@ -25,14 +25,12 @@
 
 # %%
 import os
-from functools import partialmethod
 
-from tqdm.notebook import tqdm_notebook
+os.environ["TQDM_DISABLE"] = "1"  # no progress bars: they would be stored with the notebook
+
 from transformers.utils import logging
 
-os.environ["TQDM_DISABLE"] = "1"  # no progress bars: they would be stored with the notebook …
-tqdm_notebook.__init__ = partialmethod(tqdm_notebook.__init__, disable=True)  # … where the variable is overlooked
-logging.disable_progress_bar()
+logging.disable_progress_bar()  # transformers has a switch of its own
 MODEL, STS = "lab-bert", "course"  # with a network: "bert-base-uncased", "stsb"
 AS_WRITTEN = (MODEL, STS) == ("lab-bert", "course")
 

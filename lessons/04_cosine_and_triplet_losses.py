@@ -30,13 +30,13 @@ os.environ["TQDM_DISABLE"] = "1"  # progress bars would be stored in the noteboo
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tqdm.auto import tqdm
+from tqdm.notebook import tqdm_notebook
 from transformers.utils import logging
 
 from sbert_lab import Plan, Row, data, evaluation, load, losses, metrics, plots, results, save, train
 from sbert_lab.similarity import cosine, euclidean
 
-tqdm.__init__ = partialmethod(tqdm.__init__, disable=True)  # … where tqdm overlooks the variable
+tqdm_notebook.__init__ = partialmethod(tqdm_notebook.__init__, disable=True)  # … where the variable is overlooked
 logging.disable_progress_bar()
 
 # %% [markdown]
@@ -350,7 +350,8 @@ def sketch(ax, loss, angle, n):
         (x, y), (dx, dy) = points[i].tolist(), (0.6 * push[i] / longest).tolist()
         ax.plot([0, x], [0, y], color=plots.COLOURS[i], linewidth=1, alpha=0.6)
         ax.plot(x, y, plots.MARKERS[i], color=plots.COLOURS[i], markersize=8)
-        ax.annotate(names[i], (x, y), ((-22, -16), (-8, 8), (8, 4))[i], textcoords="offset points", fontsize=9)
+        shift, side = (((-6, -16), "right"), ((0, 8), "center"), ((8, 4), "left"))[i]
+        ax.annotate(names[i], (x, y), shift, textcoords="offset points", ha=side, fontsize=9)
         if push[i].norm() > 1e-6:
             ax.annotate("", (x + dx, y + dy), (x, y), arrowprops={"arrowstyle": "-|>", "linewidth": 1.6})
         other = (1, 0, 0)[i]

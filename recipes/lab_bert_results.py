@@ -48,11 +48,16 @@ def raw(sentences: Sequence[str], text: corpus.Corpus) -> dict:
 
 
 def whitened(encoder, sentences: Sequence[str]) -> Vectors:
-    """Centred and rescaled so that `sentences` have unit covariance: Su et al. 2021."""
+    """Centred and rescaled so that `sentences` have unit covariance: Su et al. 2021.
+
+    Layer normalisation leaves one direction without variance; divided by its length it would be rounding noise.
+    """
     known = encoder.encode(sentences)  # (N, D)
     centre = known.mean(axis=0)
     directions, variance, _ = np.linalg.svd(np.cov((known - centre).T))
-    return Vectors(lambda texts: (encoder.encode(texts) - centre) @ (directions / np.sqrt(variance)))
+    filled = variance > 1e-6 * variance.max()
+    rescale = directions[:, filled] / np.sqrt(variance[filled])  # (D, kept)
+    return Vectors(lambda texts: (encoder.encode(texts) - centre) @ rescale)
 
 
 def mean_spearman(gold, *found) -> float:
