@@ -29,15 +29,12 @@
 # %%
 import os
 
-os.environ["TQDM_DISABLE"] = "1"  # progress bars would be stored with the page …
-from functools import partialmethod
+os.environ["TQDM_DISABLE"] = "1"  # no progress bars in the stored page; tqdm reads this when it is imported
 
 import numpy as np
 import torch
 import transformers
-from tqdm.notebook import tqdm_notebook
 
-tqdm_notebook.__init__ = partialmethod(tqdm_notebook.__init__, disable=True)  # … where the variable is overlooked
 transformers.utils.logging.set_verbosity_error()  # "weights not used": we leave out heads on purpose
 transformers.utils.logging.disable_progress_bar()
 MODEL, STS = "lab-bert", "course"  # with a network: "bert-base-uncased", "stsb"
@@ -793,7 +790,7 @@ print("Your numbers are those of the text.")
 # <details><summary>B. the cosines</summary>They look splendid: 1.00.</details>
 # <details><summary>C. the tokens</summary>Right. 96 % <code>[UNK]</code> ends the story.</details>
 #
-# **Next:** lesson 02, Pooling: what else can be done with the token vectors, and the bug that padding hides in a mean. Training begins in 03.
+# **Next:** [Pooling](02_pooling.ipynb): what else can be done with the token vectors, and the bug that padding hides in a mean. Training begins in 03.
 #
 # **Sources.** Reimers & Gurevych 2019, [Sentence-BERT](https://arxiv.org/abs/1908.10084); Devlin et al. 2019, [BERT](https://arxiv.org/abs/1810.04805);
 # Ethayarajh 2019, [How contextual are contextualized word representations?](https://arxiv.org/abs/1909.00512); Su et al. 2021,

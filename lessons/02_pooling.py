@@ -883,7 +883,7 @@ results.table(results.rows("02") + live_rows)
 # <details><summary>B. Dense</summary>No. It comes after the pooling, when the tokens are gone.</details>
 # <details><summary>C. Neither of these</summary>Right. `save` refuses rather than write something else.</details>
 #
-# **Next:** lesson 03, the siamese classification objective: one encoder, two sentences, three classes, and the seven ways to put
+# **Next:** [The siamese classification objective](03_siamese_classification.ipynb): one encoder, two sentences, three classes, and the seven ways to put
 # two vectors together.
 #
 # **Sources.** Reimers & Gurevych 2019, [Sentence-BERT](https://arxiv.org/abs/1908.10084), section 6; Arora, Liang & Ma 2017, *A simple but tough-to-beat

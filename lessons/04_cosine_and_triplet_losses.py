@@ -23,20 +23,17 @@
 
 # %%
 import os
-from functools import partialmethod
 
-os.environ["TQDM_DISABLE"] = "1"  # progress bars would be stored in the notebook …
+os.environ["TQDM_DISABLE"] = "1"  # no progress bars in the stored notebook; tqdm reads this when it is imported
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tqdm.notebook import tqdm_notebook
 from transformers.utils import logging
 
 from sbert_lab import Plan, Row, data, evaluation, load, losses, metrics, plots, results, save, train
 from sbert_lab.similarity import cosine, euclidean
 
-tqdm_notebook.__init__ = partialmethod(tqdm_notebook.__init__, disable=True)  # … where the variable is overlooked
 logging.disable_progress_bar()
 
 # %% [markdown]
@@ -374,7 +371,7 @@ plots.show(picture, alt="Six panels with vectors from the origin and arrows. " +
 
 # %% [markdown]
 # *The cosine losses turn vectors, at right angles to them; only the Euclidean triplet also changes lengths. In each panel the longest arrow is
-# drawn equally long; the number is the loss.* A short vector is turned more than a long one: u moves further than v.
+# drawn equally long; the number is the loss.* In the three panels with two vectors, the shorter one, u, moves further.
 #
 # Now move them yourself. At which angle is a loss content, its arrows gone? For which losses is it a single angle, for which a whole range?
 
@@ -400,7 +397,7 @@ Explorer(
 
 # %% [markdown]
 # At 20 degrees and margin 0.5 the Euclidean triplet still pushes: the positive, being longer, is hardly nearer than the negative. At margin 0.05
-# nothing moves. Regression is content at one angle, the losses with a margin over a range.
+# nothing moves. Regression and *alike* are content at one angle, *unlike* and the triplets over a range, CoSENT never quite.
 
 # %%
 # The numbers this page states
@@ -536,7 +533,7 @@ for name, rows in (("contradictions", triplets), ("strangers", strangers)):
 # All vectors are equal: distances of 0.00, a mean cosine of 1. And the loss, on 100 triplets that were not trained on, is 1.000. **A
 # triplet loss that stands at the margin has collapsed**, or learns nothing else: look at the vectors. Their mean cosine is enough.
 #
-# The rate alone did this; strangers collapse as well. But there the loss *rose* from 0.31, for all to see. With contradictions it *fell*, from 1.15 to 1.00, as if
+# The rate did this, not the negatives: strangers collapse as well. But there the loss *rose* from 0.31, for all to see. With contradictions it *fell*, from 1.15 to 1.00, as if
 # something had been learnt. (In training the loss flickers around the margin, because of dropout.)
 
 # %%
@@ -675,12 +672,12 @@ right = 100 * (cosine(a, p) > cosine(a, n)).float().mean().item()
 print(f"for comparison, raw lab-bert: {live[0]['seeds'][0]} on STS test, {right:.0f} % ordered")
 
 # %% [markdown]
-# **Grades.** CoSENT 67.7, regression 65.7, and each seed of CoSENT is above each of regression: three epochs show what one did not. With the strict judge's cubed grades regression
+# **Grades.** CoSENT 67.7, regression 65.7, and each seed of CoSENT is above each of regression. With the strict judge's cubed grades regression
 # falls by 5.4 points, to 60.3. CoSENT would not: same order, same loss, same gradient.
 #
 # **NLI.** With contradictions as negatives the Euclidean triplet ends *below* raw lab-bert, 57.7 against 58.7, and the interval of the difference lies below 0. The contrastive loss (58.3) and the triplet on
 # cosines (59.0) change nothing for certain. The latter stands at 1.00 from first to last, and has *not* collapsed: a margin of 1 simply dwarfs its distances. With *strangers*, most of them easy, the same loss gains 2.4, to 61.1. Are contradictions too hard? No: the hardest of the batch, whose loss begins even higher (1.25
-# against 1.08), give 61.6. **It is not how hard a negative is, but which one.** A contradiction is close in meaning by the STS guideline (0.4 to 0.6 of 1); pushing it away is not what STS rewards. Nor is it
+# against 1.08), give 61.6. **Here it is not how hard a negative is, but which one.** A contradiction is close in meaning by the STS guideline (0.4 to 0.6 of 1); pushing it away is not what STS rewards. Nor is it
 # much learnt: on new triplets the entailed sentence is nearer in 53 to 57 %, from 48 % before, where chance moves such a share by 3 or 4 points.
 #
 # In-batch negatives make every other text of the batch a stranger, beside the contradiction: 64.8. (Their learning rate is 3e-4, that of the other NLI rows 1e-4, for most the better of the two on STS dev.)
@@ -733,7 +730,7 @@ results.table(results.rows("04") + live[1:])  # without the untrained one, which
 # | "The triplet margin of 1 is what the paper uses." | 1 and Euclidean; the library's default is 5. Easy contradictions: 149 at 1, none at 5, none at 1 on cosines | holds, with its distance |
 # | "Harder negatives are better." | raw 58.7; strangers, mostly easy, 61.1; hardest of the batch 61.6; contradictions 57.7 | does not hold as it stands: it depends on which |
 # | "A (B, 1) label against (B,) is harmless." | 0.2373 for 0.0625, without a word; all cosines go to the mean label | does not hold in plain PyTorch; our loss refuses, the library flattens |
-# | "CoSENT beats MSE." | 67.7 to 65.7 after three epochs, no difference after one | holds here |
+# | "CoSENT beats MSE." | 67.7 to 65.7 after three epochs; after one, with one seed, no difference | holds here |
 # | "Contrastive loss needs graded labels." | takes 0 and 1, refuses grades | does not hold |
 # | "A falling loss means something is learnt." | from 1.15 to 1.00 while all vectors became equal | does not hold |
 #
@@ -743,13 +740,13 @@ results.table(results.rows("04") + live[1:])  # without the untrained one, which
 # 2. Regression takes grades as numbers, CoSENT as an order.
 # 3. A margin means nothing without its distance. Count easy, semi-hard and hard before you train.
 # 4. A triplet loss that stands at the margin has collapsed, unless the margin dwarfs its distances; the mean cosine tells. A regression loss at the labels' variance says the mean.
-# 5. Which negative matters more than how hard it is.
+# 5. Here, which negative mattered more than how hard it was.
 #
 # **Simplified:** one or two learning rates a loss, and its usual margin, scale or temperature; a wider search would lift some. One epoch of 1,154 triplets is little.
 #
 # ## Try it
 #
-# **A smaller margin** (5 minutes). In the cell of the collapse, set every margin to 0.1. At which number does the loss stand now?
+# **A smaller margin** (5 minutes). In the cell of the collapse, write `TripletMargin(0.1)` both times. At which number does the loss stand now?
 #
 # **Save it** (5 minutes). In the same cell lower the rate: 3e-3, 1e-3, 3e-4. From which one on do the vectors stay apart?
 #
@@ -789,7 +786,7 @@ results.table(results.rows("04") + live[1:])  # without the untrained one, which
 # <details><summary>B. cosine regression with the label 1</summary>No, for the same reason.</details>
 # <details><summary>C. in-batch negatives</summary>Right. The other pairs of the batch are the strangers that push back.</details>
 #
-# **Next:** lesson 05, *Cross-encoders and the cost of a pair*, lets the two sentences read each other, and pays for it.
+# **Next:** [Cross-encoders and the cost of a pair](05_cross_encoders.ipynb) lets the two sentences read each other, and pays for it.
 #
 # **Sources.** Reimers & Gurevych 2019, [Sentence-BERT](https://arxiv.org/abs/1908.10084), section 3 and Table 2; Hadsell, Chopra & LeCun 2006,
 # *Dimensionality reduction by learning an invariant mapping* (contrastive); Schroff et al. 2015, [FaceNet](https://arxiv.org/abs/1503.03832) (semi-hard triplets);

@@ -24,19 +24,16 @@
 
 # %%
 import os
-from functools import partialmethod
 
-os.environ["TQDM_DISABLE"] = "1"  # progress bars would be stored in the notebook …
+os.environ["TQDM_DISABLE"] = "1"  # no progress bars in the stored page; tqdm reads this when it is imported
 
 import torch
 import torch.nn.functional as F
-from tqdm.notebook import tqdm
 from transformers.utils import logging
 
 from sbert_lab import Plan, Row, data, evaluation, gradients, load, losses, plots, results, save, train
 from sbert_lab.similarity import cosine_matrix
 
-tqdm.__init__ = partialmethod(tqdm.__init__, disable=True)  # … where tqdm overlooks the variable
 logging.disable_progress_bar()
 
 # %% [markdown]

@@ -77,6 +77,15 @@ features = Exercise(
             [u, v, u.abs() - v.abs()], 1
         ),
         "|u - v| alone is given: u and v belong before it.": lambda u, v: (u - v).abs(),
+        "There is a fourth part, u * v: the lesson's has three.": lambda u, v: torch.cat(
+            [u, v, (u - v).abs(), u * v], 1
+        ),
+        "The absolute values are taken before subtracting as well: it must be |u - v|, not ||u| - |v||.": lambda u, v: (
+            torch.cat([u, v, (u.abs() - v.abs()).abs()], 1)
+        ),
+        "The vectors are scaled to length 1 first: the head takes them as they are.": lambda u, v: torch.cat(
+            [F.normalize(u), F.normalize(v), (F.normalize(u) - F.normalize(v)).abs()], 1
+        ),
         "|u - v| is missing: u and v alone cannot be compared by a linear head.": lambda u, v: torch.cat([u, v], 1),
         "The difference is one length a pair: keep it number by number, shape (B, D).": lambda u, v: torch.cat(
             [u, v, (u - v).norm(dim=1, keepdim=True)], 1
@@ -122,7 +131,7 @@ Checks("03_siamese_classification")(cross_entropy)
 # %% tags=["cases"]
 def scored(generator):
     yield torch.tensor([[1.0, 0.0, 0.0], [0.5, 2.0, -1.0]]), torch.tensor([0, 2])
-    yield torch.tensor([[200.0, 190.0, -300.0], [1000.0, 999.0, 998.0]]), torch.tensor([1, 0])
+    yield torch.tensor([[200.0, 190.0, -300.0], [1000.0, 999.0, 998.0]]), torch.tensor([2, 0])
     yield torch.tensor([[-400.0, -402.0, -401.0]]), torch.tensor([2])
     for rows, classes in ((2, 3), (3, 3), (6, 4), (5, 2)):
         logits = 3 * torch.randn(rows, classes, generator=generator)
@@ -150,6 +159,16 @@ cross_entropy = Exercise(
         "The softmax runs over the rows: the classes of one pair compete with each other, so `dim=1`.": lambda o, y: (
             -right_scores(o.log_softmax(0), y).mean()
         ),
+        "The highest logit of the whole batch is subtracted: take each row's own, or the others' `exp` all become 0.": (
+            lambda o, y: ((o - o.max()).exp().sum(1).log() - right_scores(o - o.max(), y)).mean()
+        ),
+        "The highest logit is subtracted in the sum, but not from the right logit: subtract it from both.": lambda o, y: (
+            ((o - o.max(1, keepdim=True).values).exp().sum(1).log() - right_scores(o, y)).mean()
+        ),
+        "A tiny number added before the log hides a share that rounds to 0 and changes the loss: stay with logs.": lambda o, y: (
+            -(right_scores(o.softmax(1), y) + 1e-9).log().mean()
+        ),
+        "This is the mean over all classes: only the right one's -ln counts.": lambda o, y: -o.log_softmax(1).mean(),
         "The log is missing: this is minus the mean share of the right class.": lambda o, y: (
             -right_scores(o.softmax(1), y).mean()
         ),
@@ -239,6 +258,12 @@ siamese_loss = Exercise(
         "The third part is u * v, the product, not |u - v|.": lambda u, v, y, w: objective(u, v, y, w, torch.mul),
         "The absolute value is missing: u - v adds nothing that u and v do not hold already.": lambda u, v, y, w: (
             objective(u, v, y, w, torch.sub)
+        ),
+        "The difference comes first: the order is u, v, |u - v|, as W's columns have it.": lambda u, v, y, w: (
+            F.cross_entropy(torch.cat([(u - v).abs(), u, v], 1) @ w.T, y)
+        ),
+        "The difference is squared: the objective takes its absolute value.": lambda u, v, y, w: objective(
+            u, v, y, w, lambda u, v: (u - v) ** 2
         ),
         "The columns are exchanged: W's first D numbers of a row belong to u.": lambda u, v, y, w: objective(
             v, u, y, w

@@ -34,7 +34,7 @@ def graded(generator):
 # %% [markdown]
 # ## 1. The loss for grades
 #
-# *10 minutes, easy. Why it matters: six lines that trained the paper's best model on STS, and hide its best-known trap.*
+# *10 minutes, easy. Why it matters: two lines that trained the paper's best model on STS, and hide its best-known trap.*
 #
 # Write `cosine_regression(u, v, labels)`: from two tensors of vectors, shape (B, D), and their labels, shape (B,), to one number
 # (a tensor without a dimension): the mean squared error of the cosines against the labels. No vector is all zeros.
@@ -229,8 +229,14 @@ semi_hard = Exercise(
         "The upper bound is the margin alone: it is counted from the positive's distance on.": lambda p, n, m: (
             (n > p[:, None]) & (n < m)
         ),
-        "Equal counts as farther here, at one end or both: use < and >.": lambda p, n, m: (
+        "Equal counts here, at both ends: use < and >.": lambda p, n, m: (
             (n >= p[:, None]) & (n <= p[:, None] + m)
+        ),
+        "A candidate exactly as far as the positive is hard, not semi-hard: use <, not <=, at the lower end.": (
+            lambda p, n, m: (n >= p[:, None]) & (n < p[:, None] + m)
+        ),
+        "A candidate exactly a margin farther is easy, not semi-hard: use <, not <=, at the upper end.": (
+            lambda p, n, m: (n > p[:, None]) & (n <= p[:, None] + m)
         ),
         "Without `[:, None]` the distances (B,) lie along the columns of (B, N), not the rows.": lambda p, n, m: (
             (n > p) & (n < p + m)
@@ -257,7 +263,7 @@ semi_hard = Exercise(
 #
 # Write `cosent(cosines, labels, scale)`: from B cosines and their labels, both of shape (B,), to the one number
 # log(1 + Σ exp(scale · (cos_i − cos_j))), where the sum runs over all i, j such that label_i < label_j. If there is no such pair,
-# the loss is 0.
+# the loss is 0, but still hangs on the cosines: a bare constant has no gradient, and `backward()` on it is an error.
 
 
 # %% tags=["solution"]
@@ -317,6 +323,10 @@ cosent = Exercise(
         ).sum(),
         "The logarithm is taken of each term, then summed: sum first, one logarithm for all.": lambda c, y, s: (
             torch.log1p(over(c, y[:, None] < y, s)).sum()
+        ),
+        "Where no label is below another, this 0 is a constant without a gradient: begin the sum with "
+        "`0 * cosines.sum()`.": lambda c, y, s: (
+            torch.log1p(over(c, y[:, None] < y, s).sum()) if (y[:, None] < y).any() else torch.tensor(0.0)
         ),
         "All pairs are counted, whatever their labels: only those with label_i < label_j.": lambda c, y, s: torch.log1p(
             over(c, torch.ones(len(c), len(c), dtype=torch.bool), s).sum()
