@@ -7,7 +7,7 @@
 #
 # **After this lesson you can**
 #
-# - *take* `[CLS]`, mean and max vectors from any layer of a BERT, and *score* them against human grades,
+# - *take* `[CLS]`, mean and max vectors from any layer of a BERT, and *score* them against graded pairs,
 # - *measure* how narrow a space is, *centre* and *whiten* it, and *say* why that may leave the score where it was,
 # - *explain* from its two training objectives why BERT never learned to compare sentences,
 # - *tell* bad cosines from bad features.
@@ -43,10 +43,10 @@ AS_WRITTEN = (MODEL, STS) == ("lab-bert", "course")
 # %% [markdown]
 # ## A toy first: a narrow cone
 #
-# Three sentences, four numbers each. As in a real BERT, one number is large for *every* sentence and says nothing about any of them.
+# Three sentences, four numbers each. One number is large for *every* sentence and says nothing about any of them; you will meet its like in BERT.
 #
-# **Predict, then run (1 of 4).** All three vectors have length 9. Which two are closest, and how close? Now subtract the mean of
-# the three, (8, 1, 1, 1), from each. Will another pair come first?
+# **Predict, then run (1 of 4).** All three vectors have length 9. Which two are closest, and how close? Now subtract their
+# mean, (8, 1, 1, 1), from each. Will another pair come first?
 
 # %% jupyter={"outputs_hidden": true}
 from sbert_lab.similarity import cosine_matrix
@@ -64,7 +64,7 @@ print("centred\n", cosine_matrix(centred, centred).numpy().round(2))
 
 # %% [markdown]
 # As they are, all cosines lie between 0.59 and 0.89: 72/81 for *soup* and *broth*, 60/81 and 48/81 for the others. Centred, they run from
-# −0.85 to 0.11, a spread three times as wide. Yet **the order is the same**. Remember this when we come to the measure, which looks at the
+# −0.85 to 0.11, a spread three times as wide. Yet **the order is the same**. Remember this: the measure to come looks at the
 # order alone.
 #
 # How narrow is a space? The mean cosine of all pairs of different vectors says it; it is called **anisotropy**. Loop, one
@@ -85,6 +85,9 @@ assert abs(metrics.anisotropy(toy) - vectorised) < 1e-6
 assert abs(library - vectorised) < 1e-6
 print(f"anisotropy {vectorised:.2f} as they are, {metrics.anisotropy(centred):.2f} centred")
 
+# %% [markdown]
+# Centred vectors add up to zero, so three must point apart: −0.45. Hundreds come out near 0.
+
 # %%
 # The numbers this page states
 pairs_of_toy = ((0, 1), (0, 2), (1, 2))
@@ -92,6 +95,7 @@ assert toy.norm(dim=1).tolist() == [9, 9, 9] and toy.mean(dim=0).tolist() == [8,
 assert [round(81 * float(table[i, j])) for i, j in pairs_of_toy] == [72, 60, 48]
 after = [float(cosine_matrix(centred, centred)[i, j]) for i, j in pairs_of_toy]
 assert [round(a, 2) for a in after] == [0.11, -0.61, -0.85] and sorted(after, reverse=True) == after
+assert round(sum(after) / 3, 2) == -0.45
 assert 3 < (max(after) - min(after)) / (24 / 81) < 3.5 and round(vectorised, 2) == 0.74
 print("The toy is as described.")
 
@@ -133,7 +137,7 @@ for sentence in blanks:
 
 # %% [markdown]
 # *Team* (0.73), *Germany* (0.46), *capital* (0.26), *books* (0.40): right each time. A river that flows *through* the sea is not, and soup that is *too popular*
-# shows that an encyclopedia has few kitchens in it. Six blanks are anecdotes, so we hide one token, drawn at random, in each of 400
+# may show that an encyclopedia has few kitchens in it. Six blanks are anecdotes, so we hide one token, drawn at random, in each of 400
 # sentences that it has never read.
 
 # %%
@@ -141,7 +145,7 @@ from sbert_lab import data
 
 pairs = data.sts("test", STS)
 texts = [text for pair in pairs for text in pair.texts]  # the two of each pair beside each other
-gold = np.array([pair.label for pair in pairs])  # human grades, 0 to 1
+gold = np.array([pair.label for pair in pairs])  # grades, 0 to 1
 
 
 @torch.inference_mode()
@@ -163,8 +167,8 @@ print(f"named right {right:.0%}; saying the commonest token every time {commones
 # %% [markdown]
 # A third, where a constant guess names 6 %. So it is no fool about words.
 #
-# Now the other objective. `[CLS]`, the first token of every input, got its meaning here and nowhere else: a small head reads
-# its vector and says *follows* or *does not*.
+# Now the other objective. Only here is the last vector of `[CLS]`, the first token of every input, ever read: a small head takes it
+# and says *follows* or not.
 #
 # **Predict, then run (2 of 4).** We take two neighbouring sentences of an encyclopedia passage, then exchange them, then take the second from another passage.
 # How often does the head say *follows*, each time?
@@ -194,11 +198,11 @@ for name, one, other in (
     print(f"{name:14} {(follows(one, other) > 0.5).mean():.0%} follow")
 
 # %% [markdown]
-# It knows neighbours (88 %) but not their order: exchanged, the very same 88 %. In its training a wrong second piece came from elsewhere, never from the same pair turned round,
+# It takes neighbours for neighbours (88 %) but does not know their order: exchanged, again 88 %. In its training a wrong second piece came from elsewhere, never from the same pair turned round,
 # so the *topic* was enough. And on single short sentences even that is shaky: it lets 54 % of the strangers pass.
 # ([Its datasheet](../data/models/lab-bert/README.md) has 95 % right on longer pieces.)
 #
-# Here is the reason for all that follows. The first objective asks each token's vector to name *its own* word. The second asks `[CLS]` one yes-or-no question about
+# Here is the likely reason for what follows. The first objective asks each token's vector to name *its own* word. The second asks `[CLS]` one yes-or-no question about
 # two texts *read together*. **Neither ever took two sentences, read apart, and compared their vectors.** Nobody asked the cosine to mean anything.
 
 # %%
@@ -233,6 +237,8 @@ print(tokenizer.tokenize(soup))
 print(len(layers), "layers, the last of shape", tuple(layers[-1].shape))
 
 # %% [markdown]
+# *Soup* is not in its vocabulary and comes in two scraps. Nine pieces, `[CLS]` and `[SEP]` make 11 vectors of 256 numbers.
+#
 # Then many sentences at once. Short ones are padded, and a mask keeps the padding out.
 
 # %%
@@ -259,7 +265,7 @@ assert np.allclose(mine["mean", LAST][0], by_loop, atol=1e-5)
 
 # %% [markdown]
 # The package's encoder gives the same, and so does `sentence-transformers`. (Given a folder with a raw BERT, that
-# library builds the mean of its tokens without being asked; its log says *new model*, not what that is worth.)
+# library builds the mean of its tokens without being asked; its log says that it starts a *new* model, not what that is worth.)
 
 # %%
 from sentence_transformers import SentenceTransformer
@@ -278,11 +284,11 @@ for pooling in ("cls", "mean", "max"):
 print("Loop, batch, package and library agree.")
 
 # %% [markdown]
-# ## Against human grades
+# ## Against the grades
 #
-# **STS** (semantic textual similarity) is a list of sentence pairs that people graded from 0, nothing in common, to 5, the same meaning. An encoder puts
-# a cosine beside each grade. The score is **Spearman's correlation**: rank the pairs by grade, rank them by cosine, correlate the
-# ranks. We print it times 100, as the field does.
+# **STS** (semantic textual similarity) is a list of sentence pairs graded from 0, nothing in common, to 5, the same meaning: the public STS-B by people, ours by language
+# models after the same guideline. An encoder puts a cosine beside each grade. The score is **Spearman's correlation**: rank the pairs by grade, rank them by cosine, correlate the
+# ranks. We print it times 100.
 
 # %%
 from scipy.stats import spearmanr
@@ -306,8 +312,9 @@ assert abs(score(test["mean", LAST]) - 100 * by_package) < 0.01
 assert abs(score(test["mean", LAST]) - 100 * spearmanr(pair_cosines(test["mean", LAST]), gold).statistic) < 0.01
 
 # %% [markdown]
-# Two more stand beside it. Below, **word vectors**: `lab-vectors`, made in 2013's way from the same encyclopedia ([datasheet](../data/models/lab-vectors/README.md)),
-# each word one vector whatever stands around it, averaged. Above, the goal of this course's first half: `all-MiniLM-L6-v2`.
+# Two more stand beside these. A humble one, **word vectors**: `lab-vectors`, made in 2013's way from the same encyclopedia ([datasheet](../data/models/lab-vectors/README.md)),
+# each word one vector whatever stands around it, averaged. And the goal of this course's first half: `all-MiniLM-L6-v2`. (*95 %*: the
+# bootstrap of lesson 00.)
 #
 # **Predict, then run (3 of 4).** Put the four in order: `[CLS]`, mean, word vectors, all-MiniLM. And what is the *mean cosine* of pairs
 # graded 0, which have nothing in common, for each?
@@ -344,11 +351,11 @@ for ax, (name, vectors), colour in zip(
     ax.scatter(5 * gold + jitter, pair_cosines(vectors), s=7, alpha=0.5, color=colour, linewidths=0)
     ax.set_title(f"{name}: {score(vectors):.1f}", loc="left")
     ax.spines[["top", "right"]].set_visible(False)
-picture.supxlabel("human grade")
+picture.supxlabel("grade")
 picture.supylabel("cosine")
 plots.show(
     picture,
-    alt="Four scatter plots of cosine against human grade. [CLS], mean and word vectors: nearly all points above 0.6, "
+    alt="Four scatter plots of cosine against grade. [CLS], mean and word vectors: nearly all points above 0.6, "
     "a flat cloud that rises a little. all-MiniLM: from 0 to 1, a broad band along the diagonal.",
 )
 
@@ -388,11 +395,11 @@ print(f"{'random weights':18} {ours['random weights']['seeds'][0]:6.1f} {public[
 
 # %% [markdown]
 # On STS-B the mean beats `[CLS]` again (51.4 against 47.4), but now also the word vectors (47.8). So **"worse than word vectors" depends on the test and on the vectors**:
-# GloVe counted billions of words, ours 30 million. And our `[CLS]` is bad, not the disaster of BERT-base (16.50): this model is small, and was
-# not trained in quite the same way.
+# GloVe counted billions of words, ours 30 million. And our `[CLS]` is bad, not the disaster of BERT-base (16.50); why, we did not test (it is
+# smaller, and was trained a little differently).
 #
-# The last line is the sobering one. *Random weights*: the same BERT before it read a single word, every word a random vector, reaches 48.4 and **51.3,
-# on STS-B level with all the reading**. What it measures is shared words. Much of a "raw BERT score" is that.
+# The last line is the sobering one. *Random weights*: a BERT of the same shape that has read nothing, every word a random vector, reaches 48.4 and **51.3,
+# on STS-B level with all the reading**. It sees only which words two sentences share, and where. Much of a "raw BERT score" may be no more.
 
 # %%
 # The numbers this page states
@@ -416,7 +423,7 @@ print("Your numbers are those of the text.")
 # ## Is it the cone?
 #
 # The usual explanation is **anisotropy**: the vectors crowd into a narrow cone. Let us see the cone. The squared singular values of a table of vectors
-# tell how its length is shared out among directions; if one direction holds most of it, that is the cone's axis.
+# tell how their squared length is shared out among directions; if one direction holds most of it, that is the cone's axis.
 
 # %%
 picture, ax = plots.figure(width=8, height=4)
@@ -437,14 +444,14 @@ ax.legend(frameon=False)
 plots.show(
     picture,
     alt="Share of each direction, both axes logarithmic. [CLS], mean and word vectors begin with one direction "
-    "above 0.6 and fall at once below 0.03; all-MiniLM begins at 0.06 and is nearly flat up to direction 100.",
+    "above 0.6 and fall at once below 0.03; all-MiniLM begins at 0.06 and falls slowly, to 0.003 at direction 100.",
 )
 
 # %% [markdown]
-# *One direction holds 65 to 76 % of everything in the three weak spaces, 6 % in the strong one. (The cliff at the right end is
-# one direction that LayerNorm, BERT's last step, leaves empty but for rounding.)* The cone is real: two arbitrary sentences are at 0.76, 0.65 and 0.76.
+# *One direction holds 65 to 76 % of the squared length in the three weak spaces, 6 % in the strong one. (The cliff at the right end is
+# one direction that LayerNorm, BERT's last step, leaves empty but for rounding.)* The cone is real: two arbitrary sentences are on average at 0.76, 0.65 and 0.76.
 #
-# But is it the *cause*? The word vectors' cone is as narrow as that of `[CLS]`, and their score is 5 points better. And remember the toy: what is common to all can squeeze the
+# But is it the *cause*? The word vectors' cone is as narrow as that of `[CLS]`, and their score is 4.8 points better. And remember the toy: what is common to all can squeeze the
 # cosines without changing their order.
 #
 # **Centring** subtracts the mean sentence. **Whitening** (Su et al. 2021) also turns the space to its own axes and divides each by its spread, so that every
@@ -478,30 +485,32 @@ for name, way in {
     print()
 
 # %% [markdown]
-# Centring does what it promises, the anisotropy is 0.00, and the score *falls*, from 58.7 to 57.8. Whitening makes it worse still, 54.2. Only in layer
-# 0, the input before any attention, does the repair work: from 52.7 to 61.7, **the best score yet without training**. (In the code, `real` leaves out the empty direction. Dividing its rounding errors by their own tiny spread
+# Centring does what it promises, the anisotropy is 0.00, and the score does *not* rise: 57.8 after 58.7. Whitening makes it worse, 54.2. Of these three only layer
+# 0, the input before any attention, is repaired: from 52.7 to 61.7, **the highest score yet without training** (if within chance of the word vectors). (In the code, `real` leaves out the empty direction. Dividing its rounding errors by their own tiny spread
 # would blow them up to full size, and nothing would say so.)
 #
-# A surprise is first a suspicion. Is it this test set? The recipe again, on STS-B:
+# Is it this test set? The recipe again, on STS-B:
 
 # %%
 print(stored["command"], "·", stored["measured"])
 for name in ("mean", "mean, centred", "mean, whitened", "layer 0", "layer 0, whitened", "layer 0, whitened on 12,650"):
     print(f"{name:28} course {ours[name]['seeds'][0]:.1f}  STS-B {public[name]['seeds'][0]:.1f}")
-low, high = (100 * limit for limit in stored["public"]["gains"]["mean, whitened - mean"])
-print(f"on STS-B, whitening the last layer gains {low:.1f} to {high:.1f}")
+for how in ("centred", "whitened"):
+    for source, kept in (("course", stored), ("STS-B", stored["public"])):
+        low, high = (100 * limit for limit in kept["gains"][f"mean, {how} - mean"])
+        print(f"{source:6} last layer, {how}: the gain is {low:+.1f} to {high:+.1f} (95 %)")
 
 # %% [markdown]
-# There whitening *does* repair: the last layer from 51.4 to 58.2, layer 0 from 50.9 to 66.8. On 12,650 sentences of the course, foreign to
-# STS-B, layer 0 still reaches 64.0. So the repair's size depends on test, layer and sentences, and what it does best
-# with is a bag of words: it turns down the directions of what is frequent everywhere. Whether that is the reason we did not test. Centring alone moves no score by as much as 3 points, up or down.
+# There whitening *does* repair: the last layer from 51.4 to 58.2, layer 0 from 50.9 to 66.8. Fitted on 12,650 sentences of the course, foreign to
+# STS-B, layer 0 still reaches 64.0. So in the last layer whitening loses on one test and gains on the other, both beyond chance. It does best
+# in layer 0, a mere bag of words. Centring alone moves no score by as much as 3 points, up or down.
 
 # %%
 picture, ax = plots.figure(width=8, height=4.2)
 curves = {
-    "mean, whitened": [score(repair(train["mean", n], test["mean", n], True)) for n in range(LAST + 1)],
-    "mean": [score(test["mean", n]) for n in range(LAST + 1)],
     "[CLS]": [np.nan] + [score(test["cls", n]) for n in range(1, LAST + 1)],  # in layer 0 it is a constant
+    "mean": [score(test["mean", n]) for n in range(LAST + 1)],
+    "mean, whitened": [score(repair(train["mean", n], test["mean", n], True)) for n in range(LAST + 1)],
 }
 for (name, curve), colour, marker in zip(curves.items(), plots.COLOURS, plots.MARKERS, strict=False):
     ax.plot(range(LAST + 1), curve, marker=marker, color=colour, label=name)
@@ -510,10 +519,11 @@ for name, style in (("all-MiniLM-L6-v2", "-."), ("word vectors", ":")):
 ax.set(xlabel="layer", ylabel="STS, Spearman × 100", xticks=range(LAST + 1), ylim=(40, 85))
 ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 shown = "; ".join(f"{name}: {', '.join(f'{value:.1f}' for value in curve)}" for name, curve in curves.items())
+shown = shown.replace("nan", "none")
 plots.show(picture, alt=f"STS score by layer, 0 to {LAST}. {shown}. All far below all-MiniLM at 81.")
 
 # %% [markdown]
-# *No layer reaches 62. Raw, mean pooling is best in the last layer; whitened, in layer 0. `[CLS]` sags in the middle and has no point at 0: there it is
+# *No layer reaches 62. Raw, the mean is much the same from layer 1 on (57.6 to 58.7); whitened, it is best in layer 0. `[CLS]` sags in the middle and has no point at 0: there it is
 # the same vector in every sentence.*
 
 # %%
@@ -526,18 +536,19 @@ if AS_WRITTEN:
     for name, stated in {"mean, whitened": (61.7, 54.2), "mean": (52.7, 58.7)}.items():
         assert abs(curves[name][0] - stated[0]) < 0.15 and abs(curves[name][LAST] - stated[1]) < 0.15
     assert max(max(curve) for curve in (curves["mean"], curves["mean, whitened"], curves["[CLS]"][1:])) < 62
-    assert np.argmax(curves["mean"]) == LAST and np.argmax(curves["mean, whitened"]) == 0
+    assert abs(min(curves["mean"][1:]) - 57.6) < 0.15 and abs(max(curves["mean"][1:]) - 58.7) < 0.15
+    assert np.argmax(curves["mean, whitened"]) == 0
     for name, stated in {"mean, whitened": 58.2, "layer 0": 50.9, "layer 0, whitened": 66.8}.items():
         assert public[name]["seeds"] == [stated]
     assert public["layer 0, whitened on 12,650"]["seeds"] == [64.0]
-    assert stored["public"]["gains"]["mean, whitened - mean"][0] > 0
+    assert stored["gains"]["mean, whitened - mean"][1] < 0 < stored["public"]["gains"]["mean, whitened - mean"][0]
+    assert stored["gains"]["layer 0, whitened - word vectors"][0] < 0  # not beyond chance
     repaired = ("[CLS]", "mean", "word vectors", "layer 0")
     shifts = [found[f"{n}, centred"]["seeds"][0] - found[n]["seeds"][0] for found in (ours, public) for n in repaired]
     assert max(map(abs, shifts)) < 3
     axis = np.linalg.svd(flat, full_matrices=False)[2][-1]  # (D,), the empty direction
-    scale = (
-        1 / bert.bert.encoder.layer[-1].output.LayerNorm.weight.detach().numpy()
-    )  # LayerNorm: the sum of these is fixed
+    stretch = bert.bert.encoder.layer[-1].output.LayerNorm.weight.detach().numpy()
+    scale = 1 / stretch  # a sum of the vector's numbers with these weights is fixed by LayerNorm
     assert abs(axis @ scale) / np.linalg.norm(scale) > 0.999
 print("Your numbers are those of the text.")
 
@@ -561,7 +572,7 @@ def draw(ax, layer, pooling, repair_by):
         vectors = repair(train[pooling, layer], vectors, repair_by == "whitened")
     cosines = pair_cosines(vectors)
     ax.scatter(5 * gold + jitter, cosines, s=9, alpha=0.5, color=plots.COLOURS[1], linewidths=0)
-    ax.set(xlabel="human grade", ylabel="cosine", ylim=(-0.6, 1.02))
+    ax.set(xlabel="grade", ylabel="cosine", ylim=(-0.6, 1.02))
     ax.set_title(f"layer {layer}, {pooling}, repair: {repair_by}", loc="left")
     low, high = cosines[gold == 0].mean(), cosines[gold == 1].mean()
     said = f"Spearman {score(vectors):.1f}. Anisotropy {metrics.anisotropy(vectors):.2f}."
@@ -583,11 +594,11 @@ Explorer(
 #
 # ## Bad cosine, decent features
 #
-# Is the information missing, or does the cosine not find it? Leave the vectors as they are, and let a
+# Is the information missing, or is it there and the cosine does not find it? Leave the vectors alone, and let a
 # **logistic regression** learn which numbers to look at: 320 short reviews in ten classes to learn from, 200 others to test ([datasheet](../data/reviews/README.md)). Beside it the cosine's
 # way with the same vectors: take the class of the nearest review.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 reviews = {split: data.reviews(split) for split in ("train", "test")}
 label = {split: np.array([row.label for row in rows]) for split, rows in reviews.items()}
 
@@ -605,12 +616,14 @@ for name, encoder in {**raw, "word vectors": words, "all-MiniLM-L6-v2": goal}.it
     print(f"{name:17} nearest by cosine {features[name][0]:.1%}, regression {features[name][1]:.1%}")
 
 # %% [markdown]
-# By cosine, `[CLS]` finds the class of 28.5 %; a regression on the very same numbers of 42.5 %, where chance is 10 %. And `[CLS]`, worse than the mean by cosine on STS, has the *better* features
-# (42.5 against 38.5 %, a difference of 8 reviews in 200, so no more than a hint; on 500 questions of TREC it is the same, 82.6 against 77.8 %, says its datasheet). The information
-# is there; the cosine weighs all directions alike and drowns it. A learner can weigh them anew. That is the loophole SBERT will use: *train* the weights until
-# the cosine works.
+# By cosine, `[CLS]` finds the class of 28.5 %; a regression on the very same numbers finds 42.5 %, where chance is 10 %. **The information is there.** But the cosine is not to blame for the
+# whole gap: all-MiniLM gains as much (59.0 to 76.5 %), since a learner sees more than one neighbour.
 #
-# But no miracle: plain word vectors have better features here (50.5 %), and all-MiniLM far better (76.5 %).
+# More telling: on STS `[CLS]` was behind the mean; here its features are ahead (42.5 against 38.5 %: 8 reviews in 200, a hint; on 500
+# questions of TREC 82.6 against 77.8 %, says its datasheet). A learner weighs the directions anew. That is SBERT's
+# loophole: *train* BERT until the cosine works.
+#
+# And no miracle: word vectors do no worse here (50.5 %; on TREC 78.4 %), and all-MiniLM far better.
 
 # %% [markdown]
 # ## A ranking that goes visibly wrong
@@ -653,13 +666,13 @@ print(f"{sum(s.endswith('?') for s in sentences)} of 200 sentences are questions
 print(f"of {len(asked)} queries that are questions, the top hit is a question: {form}")
 
 # %% [markdown]
-# There is our question from the top. The cactus (0.91) comes before the sentence that begins *Toast cumin seeds*. **Raw `[CLS]` finds the form, not the matter**: a question
-# finds a question. 17 of the 200 sentences are questions, but for 6 of 7 questions the top hit is one; with all-MiniLM for 3.
+# There is our soup. The cactus (0.91) comes before the sentence that begins *Toast cumin seeds*. **Raw `[CLS]` finds the form, not the matter**: a question
+# finds a question. Of the 200 sentences 17 are questions, yet for 6 of these 7 queries the top hit is one; with all-MiniLM for 3.
 
 # %% [markdown]
 # ## An English model reads Chinese
 #
-# It is easily done, and nothing complains. 110 English sentences and their translations ([datasheet](../data/parallel/README.md)):
+# The mistake is easily made, and nothing complains. 110 English sentences and their translations ([datasheet](../data/parallel/README.md)):
 # is the nearest English sentence the right one? By chance it would be in 0.9 %.
 
 # %%
@@ -692,7 +705,7 @@ print(tokenizer.tokenize(data.parallel("test", "zh")[0].texts[1])[:9])
 # |---|---|---|
 # | "`[CLS]` is the sentence vector" | 55.2 against 58.7 for the mean (gain 1.0 to 5.9) | does not hold |
 # | "BERT averages are worse than word vectors" (61.32 against 54.81) | course 60.0 against 58.7, within chance; STS-B 47.8 against 51.4 | does not hold here |
-# | "raw BERT vectors are useless" | same `[CLS]` vectors: 28.5 % by cosine, 42.5 % by regression | does not hold: the cosine is at fault |
+# | "raw BERT vectors are useless" | same `[CLS]` vectors: 28.5 % by cosine, 42.5 % by regression | does not hold: a learner finds more in them |
 # | "the space is a narrow cone" | anisotropy 0.65 to 0.76; all-MiniLM 0.05 | holds |
 # | "… and that is why it fails" | centred: anisotropy 0.00, score 57.8 after 58.7 | does not hold here |
 # | "whitening repairs it" | course: last layer 54.2, layer 0 61.7; STS-B: 58.2 and 66.8, from 51.4 and 50.9 | in part; never near all-MiniLM |
@@ -715,19 +728,20 @@ mine.append(live("layer 0, whitened (live)", repair(train["mean", 0], test["mean
 results.table(results.rows("01") + mine)
 
 # %% [markdown]
-# *(live)* was measured as you read; the rest is stored. The best way without training is 19 points below the goal.
+# *(live)* was measured as you read; the rest is stored. *First and last* is the average of layers 1 and 4. The best way without training is 19 points below the goal.
 
 # %%
 # The numbers this page states
 if AS_WRITTEN:
-    shown = [round(100 * float(f), 1) for f in (*features["[CLS]"], features["mean"][1], features["word vectors"][1])]
-    assert shown == [28.5, 42.5, 38.5, 50.5] and round(100 * features["all-MiniLM-L6-v2"][1], 1) == 76.5
+    for name, stated in {"[CLS]": 42.5, "mean": 38.5, "word vectors": 50.5, "all-MiniLM-L6-v2": 76.5}.items():
+        assert abs(100 * features[name][1] - stated) < 1.1  # a trained number: two reviews of 200 may turn over
+    assert [round(100 * float(features[name][0]), 1) for name in ("[CLS]", "all-MiniLM-L6-v2")] == [28.5, 59.0]
     every = [repair(train[way], test[way], whiten) for way in test if way != ("cls", 0) for whiten in (False, True)] + [
         test[way] for way in test if way != ("cls", 0)
     ]
     assert max(map(score, every)) < 62
     trec = results.read("lab_bert")["trec_accuracy"]
-    assert (trec["cls"], trec["mean"]) == (82.6, 77.8)
+    assert (trec["cls"], trec["mean"], trec["lab-vectors"]) == (82.6, 77.8, 78.4)
     assert len(asked) == 7 and form == {"[CLS]": 6, "all-MiniLM": 3}
     assert [round(float(top("[CLS]", query, 1)[0][0]), 2) for query in (soup, cumin)] == [0.93, 0.91]
     assert tongues["de", "mean"] == (2, 0) and tongues["zh", "mean"] == (1, 96)
@@ -739,13 +753,13 @@ print("Your numbers are those of the text.")
 # %% [markdown]
 # ## Take-aways
 #
-# 1. BERT's objectives never compare two vectors; what its cosines mean is left to chance.
+# 1. BERT's objectives never compare the vectors of two sentences; what their cosine means is left to chance.
 # 2. The order of the paper holds for mean over `[CLS]`; that word vectors are better depends on the test.
 # 3. The cone is real, but removing it is not a cure: Spearman sees the order only.
 # 4. Whitening, fitted on training sentences, can help much (STS-B) or harm (here). Measure it on your own data.
 # 5. Features and cosines are two questions: the information may be there, and the cosine not find it.
 #
-# **Simplified:** a BERT of 5.5 million weights stands for one of 110 million; its weaknesses are milder, and so may be its cone. The random-weights row is one draw.
+# **Simplified:** a BERT of 5.5 million weights stands for one of 110 million; its weaknesses may be milder. The random-weights row is one draw.
 # Some sentences of STS-B's test part stand in its training part too, which flatters what is fitted there. Our STS pairs were built with traps, so its scores are not those of STS-B.
 #
 # ## Try it
@@ -762,9 +776,9 @@ print("Your numbers are those of the text.")
 #
 # ### 1. Why are raw BERT's cosines poor?
 #
-# <details><summary>A. It is too small</summary>No. BERT-base, twenty times as large, does worse with its <code>[CLS]</code>.</details>
+# <details><summary>A. It is too small</summary>No. BERT-base, twenty times as large, did worse with its <code>[CLS]</code> in the paper.</details>
 # <details><summary>B. No objective ever compared two sentence vectors</summary>Right. It names hidden words and judges pairs read together.</details>
-# <details><summary>C. It lost the information</summary>No. A regression finds the class far more often than the cosine does.</details>
+# <details><summary>C. It lost the information</summary>No. A regression on its vectors finds the class four times as often as chance.</details>
 #
 # ### 2. You add the same large vector to every sentence vector. Then …
 #
@@ -776,7 +790,7 @@ print("Your numbers are those of the text.")
 #
 # <details><summary>A. they mean nearly the same</summary>No. Pairs with nothing in common are at 0.80 on average.</details>
 # <details><summary>B. nothing follows, without the cosines of other pairs</summary>Right.</details>
-# <details><summary>C. they share words</summary>Perhaps, but it does not follow.</details>
+# <details><summary>C. they share words</summary>No. Perhaps they do, but it does not follow.</details>
 #
 # ### 4. On which sentences may whitening be fitted?
 #
@@ -787,7 +801,7 @@ print("Your numbers are those of the text.")
 # ### 5. A model reads Chinese and answers with vectors, without an error. You first look at …
 #
 # <details><summary>A. its STS score in English</summary>No. That says nothing about Chinese.</details>
-# <details><summary>B. the cosines</summary>They look splendid: 1.00.</details>
+# <details><summary>B. the cosines</summary>No. They look splendid (1.00) and say nothing.</details>
 # <details><summary>C. the tokens</summary>Right. 96 % <code>[UNK]</code> ends the story.</details>
 #
 # **Next:** [Pooling](02_pooling.ipynb): what else can be done with the token vectors, and the bug that padding hides in a mean. Training begins in 03.

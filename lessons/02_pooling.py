@@ -588,7 +588,8 @@ ax.set(xscale="log", xlabel="frequency of the token", ylabel="learnt weight × n
 plots.show(
     picture,
     alt=f"Learnt weight against frequency, {len(known)} tokens, a wide cloud that falls: museum and garden above 2, "
-    f"not below 1, the and [SEP] near 0, [CLS], frequent and above 2, an exception. Rank correlation with rarity {agreement:.2f}.",
+    "not below 1, the and [SEP] near 0, [CLS], frequent and above 2, an exception. "
+    f"Rank correlation with rarity {agreement:.2f}.",
 )
 
 # %% [markdown]

@@ -24,7 +24,7 @@ from sbert_lab.exercises import Exercise
 # %% [markdown]
 # ## 1. Spearman's correlation, with ties
 #
-# *15 minutes, medium. Every score of the course is this number, and human grades are full of ties.*
+# *15 minutes, medium. Every score of the course is this number, and grades are full of ties.*
 #
 # Write `spearman(cosines, grades)`: from two tensors of shape (N,) to a plain number from −1 to 1. Turn each list into ranks, the lowest value having
 # rank 1. Values that are equal share the **mean** of the ranks they take together: 0.2, 0.5, 0.5, 0.9 have the ranks 1, 2.5, 2.5, 4. Then take
@@ -53,6 +53,7 @@ Checks("01_why_raw_bert_fails")(spearman)
 def graded(generator):
     yield torch.tensor([0.2, 0.5, 0.5, 0.9]), torch.tensor([0.0, 1.0, 2.0, 5.0])
     yield torch.tensor([0.91, 0.95, 0.90, 0.99, 0.30]), torch.tensor([3.0, 3.0, 1.0, 3.0, 0.0])
+    yield torch.tensor([0.9, 0.7, 0.7, 0.4, 0.5]), torch.tensor([0.0, 1.0, 2.0, 5.0, 2.0])  # a negative one
     for count in (3, 8, 40):
         grades = torch.randint(0, 6, (count,), generator=generator).float()
         grades[0] = 6.0  # so that they are never constant
@@ -82,6 +83,12 @@ spearman = Exercise(
         ),
         "Equal values share a rank, but it is the lowest of theirs: take the mean.": lambda x, y: pearson(
             tied(x, "min"), tied(y, "min")
+        ),
+        "Equal values share a rank, but it is the highest of theirs: take the mean.": lambda x, y: pearson(
+            tied(x, "max"), tied(y, "max")
+        ),
+        "The sign is lost: a list that falls as the other rises has a negative correlation.": lambda x, y: abs(
+            pearson(tied(x), tied(y))
         ),
         "Equal values share a rank, but the next value goes on without a gap: 1, 2, 2, 3 should be 1, 2.5, 2.5, 4.": (
             lambda x, y: pearson(tied(x, "dense"), tied(y, "dense"))
@@ -177,6 +184,12 @@ anisotropy = Exercise(
         "The upper triangle is divided by the number of all ordered pairs: each pair is in it once, not twice.": (
             lambda x: float(cosine_table(x).triu(1).sum() / (len(x) * (len(x) - 1)))
         ),
+        "The upper triangle is cut out, but its zeros are in the mean: divide by the number of pairs, N * (N - 1) / 2.": (
+            lambda x: float(cosine_table(x).triu(1).mean())
+        ),
+        "These are the pairs with the first row only: all pairs count.": lambda x: float(
+            F.cosine_similarity(x[:1], x[1:]).mean()
+        ),
         "This is the mean of 1 - cosine, a distance: it is small for a narrow space.": lambda x: (
             1 - without_diagonal(cosine_table(x))
         ),
@@ -201,7 +214,7 @@ anisotropy = Exercise(
 #
 # Write `whitened_cosines(known, vectors)`: `known`, shape (N, D), are training vectors; `vectors`, shape (M, D), are those to repair. Subtract
 # the mean of `known`, turn to the axes of its covariance, divide each axis by its standard deviation. Give back the cosines of all repaired vectors with
-# each other, shape (M, M). N is well above D and no direction is empty. (Cosines, because the axes may come out mirrored: they do not care.)
+# each other, shape (M, M). N is well above D and no direction is empty. (`torch.cov` wants the D numbers as rows: give it `known.T`.) You return cosines because they do not care if an axis comes out mirrored.
 
 
 # %% tags=["solution"]
@@ -254,6 +267,15 @@ whitened_cosines = Exercise(
         "Centre and axes are fitted on the vectors to repair, the test set: fit them on `known`.": lambda k, x: white(
             x, x
         ),
+        "Mean and axes are fitted on both sets together: the test set must have no say. Fit them on `known` alone.": (
+            lambda k, x: white(torch.cat([k, x]), x)
+        ),
+        "The centre comes from `known`, but the axes from the test set: fit both on `known`.": lambda k, x: (
+            cosine_table((x - k.mean(0)) @ axes_of(x)[1] / axes_of(x)[0].sqrt())
+        ),
+        "The vectors are made one unit long before the whitening: do that last.": lambda k, x: white(
+            F.normalize(k), F.normalize(x)
+        ),
         "The axes come from `known`, but the centre from the test set.": lambda k, x: cosine_table(
             (x - x.mean(0)) @ axes_of(k)[1] / axes_of(k)[0].sqrt()
         ),
@@ -271,9 +293,6 @@ whitened_cosines = Exercise(
         ),
         "The matrix was made without subtracting the mean: it is no covariance.": lambda k, x: cosine_table(
             (x - k.mean(0)) @ torch.linalg.cholesky(torch.linalg.inv(k.T @ k / len(k)))
-        ),
-        "This is the covariance of the rows: `torch.cov` takes the numbers as rows, so give it `known.T`.": (
-            lambda k, x: (x - k.mean(0)) @ torch.linalg.eigh(torch.cov(k))[1]
         ),
     },
     equivalents=(

@@ -229,9 +229,7 @@ semi_hard = Exercise(
         "The upper bound is the margin alone: it is counted from the positive's distance on.": lambda p, n, m: (
             (n > p[:, None]) & (n < m)
         ),
-        "Equal counts here, at both ends: use < and >.": lambda p, n, m: (
-            (n >= p[:, None]) & (n <= p[:, None] + m)
-        ),
+        "Equal counts here, at both ends: use < and >.": lambda p, n, m: (n >= p[:, None]) & (n <= p[:, None] + m),
         "A candidate exactly as far as the positive is hard, not semi-hard: use <, not <=, at the lower end.": (
             lambda p, n, m: (n >= p[:, None]) & (n < p[:, None] + m)
         ),
