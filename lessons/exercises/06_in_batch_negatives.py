@@ -189,11 +189,11 @@ with_hard_negatives = Exercise(
         ),
         "Each anchor sees its own negative only: the others' negatives are candidates too.": own_negative_only,
         "Each anchor sees its own row only, one positive and one negative: the batch is missing.": one_against_one,
-        "Positives and negatives are exchanged: this pulls the anchors to the negatives.": lambda a, p, n, t: (
+        "This pulls the anchors to the negatives: if they come first, the right class is B + i.": lambda a, p, n, t: (
             losses.InBatchNegatives(t)([a, n, p])
         ),
-        "The negatives come first, but the right class still counts from 0: it is B + i then.": lambda a, p, n, t: (
-            F.cross_entropy(all_scores(a, n, p, t=t), own(a).roll(1))
+        "These are dot products: divide by the lengths, or a long vector wins.": lambda a, p, n, t: F.cross_entropy(
+            a @ torch.cat([p, n]).T / t, own(a)
         ),
         "The other rows' positives are missing: they are candidates as well.": lambda a, p, n, t: F.cross_entropy(
             torch.cat([F.cosine_similarity(a, p)[:, None], cosine_matrix(a, n)], dim=1) / t, own(a) * 0
@@ -274,6 +274,7 @@ mates = Exercise(
         "All but the own positive are left out: then no negatives remain.": lambda g: ~diagonal(g),
         "This compares row by row, shape (B,): every group with every group is (B, B).": lambda g: g == g,
         "Only later rows are compared with earlier ones: mates are mates both ways.": lambda g: same(g).tril(-1),
+        "Only earlier rows are compared with later ones: mates are mates both ways.": lambda g: same(g).triu(1),
         "Only neighbours are compared: a mate may stand anywhere in the batch.": lambda g: (
             same(g) & ((own(g)[:, None] - own(g)).abs() == 1)
         ),
