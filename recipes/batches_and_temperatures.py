@@ -3,10 +3,9 @@
 import time
 from itertools import combinations
 
-import numpy as np
 import torch
 
-from sbert_lab import Plan, Row, data, evaluation, load, losses, metrics, results, similarity, train
+from sbert_lab import Plan, Row, data, evaluation, load, losses, results, similarity, train
 
 gold, cosines, base = [pair.label for pair in data.sts("test")], {}, "in-batch, NLI"
 
@@ -25,12 +24,11 @@ def measure(name, rows, temperature=0.05, batch=32, rate=3e-4, epochs=1, loss=lo
     for seed, encoder in enumerate(made):
         train(encoder, rows, loss(temperature), Plan(epochs, batch, rate, seed=seed))
     cosines[name] = [evaluation.cosines(encoder, data.sts("test")) for encoder in made]
-    row = results.row(name, made, paper=paper, lesson="06") | {"temperature": temperature, "batch": batch, "rate": rate}
-    row["dev"] = [round(100 * evaluation.sts(one, data.sts("dev"))["spearman"], 1) for one in made]
-    row["mining"] = [round(100 * evaluation.mining(one, data.questions("test")), 1) for one in made]
-    gain = lambda gold, *six: np.reshape([metrics.spearman(one, gold) for one in six], (2, 3)).mean(1) @ (1, -1)  # noqa
-    spread = metrics.bootstrap(gain, gold, *cosines[name], *cosines[base])  # over `base`, on the same pairs
-    return row | {"gain": np.round(100 * np.quantile(spread, [0.025, 0.975]), 1).tolist()}
+    row = results.scored(name, gold, cosines[name], paper, "06")
+    row |= {"temperature": temperature, "batch": batch, "rate": rate}
+    row["dev"] = results.points([evaluation.sts(one, data.sts("dev"))["spearman"] for one in made])
+    row["mining"] = results.points([evaluation.mining(one, data.questions("test")) for one in made])
+    return row | {"gain": results.gain(gold, cosines[name], cosines[base])}  # over `base`, on the same pairs
 
 
 nli, asked = data.nli("train"), combinations(data.questions("train"), 2)

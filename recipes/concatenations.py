@@ -8,7 +8,7 @@ import random
 import time
 
 import torch
-from heads import joined, labels, learnt, look, sides, trained
+from heads import labels, learnt, look, sides, trained
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -34,7 +34,8 @@ print(watched, flush=True)
 old, new = (sides(load("lab-bert", precision=torch.bfloat16), pairs) for pairs in (NLI, NEW))
 head, frozen = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500)), {}
 for features in ("v", *PAPER):
-    frozen[features] = learnt(head, joined(*old, features), labels(NLI), joined(*new, features), labels(NEW))
+    known, asked = losses.joined(*old, features), losses.joined(*new, features)
+    frozen[features] = learnt(head, known, labels(NLI), asked, labels(NEW))
 rows, scores = [], {}
 for features, paper in PAPER.items():
     runs = [trained(few, Plan(1, 16, 1e-4, 1e-3, seed=seed), features) for seed in range(3)]

@@ -3,11 +3,7 @@
 import numpy as np
 import torch
 
-from sbert_lab import data, evaluation, load, losses, train
-
-
-def per_hundred(share):
-    return round(100 * float(share), 1)
+from sbert_lab import data, evaluation, load, losses, results, train
 
 
 def labels(pairs):
@@ -18,15 +14,10 @@ def sides(encoder, pairs):
     return [torch.from_numpy(encoder.encode([pair.texts[i] for pair in pairs])) for i in (0, 1)]  # (N, D) each
 
 
-def joined(u, v, features):
-    parts = {"u": u, "v": v, "|u-v|": (u - v).abs(), "u*v": u * v}
-    return torch.cat([parts[name] for name in features.split(",")], dim=1)  # (N, parts * D)
-
-
 def look(encoder, loss, new, source):
     """Spearman on the STS dev set `source`, and the head's accuracy on `new` pairs, both x 100."""
-    right = loss.head(joined(*sides(encoder, new), loss.features)).argmax(dim=1).numpy() == labels(new)
-    return [per_hundred(s) for s in (evaluation.sts(encoder, data.sts("dev", source))["spearman"], right.mean())]
+    right = loss.scores(*sides(encoder, new)).argmax(dim=1).numpy() == labels(new)
+    return results.points([evaluation.sts(encoder, data.sts("dev", source))["spearman"], right.mean()])
 
 
 def trained(pairs, plan, features="u,v,|u-v|", watch=None):
@@ -42,4 +33,4 @@ def trained(pairs, plan, features="u,v,|u-v|", watch=None):
 
 def learnt(learner, x, y, new, right):
     """The accuracy on `new` of a learner of scikit-learn, x 100."""
-    return per_hundred(learner.fit(x, y).score(new, right))
+    return results.points(learner.fit(x, y).score(new, right))

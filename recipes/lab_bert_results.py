@@ -15,6 +15,7 @@ import numpy as np
 from transformers import BertForPreTraining
 
 from sbert_lab import corpus, data, evaluation, load, metrics, pretraining, sources, static, tables
+from sbert_lab.results import mean_spearman, points
 
 RUNS, RESULTS = Path("runs"), Path("data/results/lab_bert.json")
 TRAINED = ("softmax-nli-minute", "softmax-nli", "cosine-stsb", "in-batch-nli", "in-batch-nli-pairs", "simcse")
@@ -58,14 +59,6 @@ def whitened(encoder, sentences: Sequence[str]) -> Vectors:
     filled = variance > 1e-6 * variance.max()
     rescale = directions[:, filled] / np.sqrt(variance[filled])  # (D, kept)
     return Vectors(lambda texts: (encoder.encode(texts) - centre) @ rescale)
-
-
-def mean_spearman(gold, *found) -> float:
-    return float(np.mean([metrics.spearman(cosines, gold) for cosines in found]))
-
-
-def points(x):
-    return np.round(100 * np.asarray(x, dtype=float), 1).tolist()
 
 
 def sts(encoders: dict[str, list], reference: str) -> dict:

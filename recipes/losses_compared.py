@@ -5,7 +5,7 @@ import time
 import numpy as np
 import torch
 
-from sbert_lab import Plan, Row, data, evaluation, load, losses, metrics, results, similarity, train
+from sbert_lab import Plan, Row, data, evaluation, load, losses, results, similarity, train
 
 PAPER = {"cosine regression, STS": "84.67 (Table 2, STS-B test, SBERT-STSb-base, 10 seeds)"}
 sts, nli, test, few, full = data.sts("train"), data.nli("train"), data.sts("test"), (1, 32, 1e-4), (3, 16, 3e-4)
@@ -42,9 +42,8 @@ for name, texts, loss, plan in (
         dev, found = evaluation.sts(one, data.sts("dev"))["spearman"], evaluation.cosines(one, test)
         ends = np.mean(lost[:8]), np.mean(lost[-8:]), np.sqrt(np.mean((found - gold) ** 2))
         looks.append([*np.round([100 * dev, 100 * right, *ends], 3).tolist(), found])
-    gain = lambda g, r, *mine: np.mean([metrics.spearman(m, g) for m in mine]) - metrics.spearman(r, g)  # noqa: E731
-    spread = 100 * np.quantile(metrics.bootstrap(gain, gold, raw, *[look.pop() for look in looks]), [0.025, 0.975])
-    more = {"gain": np.round(spread, 1).tolist(), "dev, ordered, loss at first and last, error": looks}
-    rows.append(results.row(name, made, paper=PAPER.get(name, ""), lesson="04") | more)
+    mine = [look.pop() for look in looks]
+    more = {"gain": results.gain(gold, mine, [raw]), "dev, ordered, loss at first and last, error": looks}
+    rows.append(results.scored(name, gold, mine, PAPER.get(name, ""), "04") | more)
     print(f"{time.process_time() / 60:.1f} min", rows[-1], flush=True)
 results.keep("04_cosine_and_triplet_losses", "python recipes/losses_compared.py", time.process_time() / 60, rows=rows)

@@ -7,10 +7,9 @@ measuring in float32. Writes `data/results/02_pooling.json`.
 
 import time
 
-import numpy as np
 import torch
 
-from sbert_lab import Plan, data, evaluation, load, losses, metrics, results, train
+from sbert_lab import Plan, data, evaluation, load, losses, results, train
 
 PAPER = "{} (BERT-base, {}, table 6: STS-B dev, 10 seeds)"  # Reimers & Gurevych 2019, mean, cls and max
 STS, NLI = data.sts("train"), data.triplets(data.nli("train"))
@@ -19,12 +18,7 @@ OBJECTIVES = {  # name: rows, loss, epochs and batch size, the paper's objective
     "NLI in-batch": (NLI, losses.InBatchNegatives(), (1, 64), "NLI softmax", (80.78, 79.80, 79.07)),
 }
 dev, test, started, rows, curves, gains = data.sts("dev"), data.sts("test"), time.process_time(), [], {}, {}
-
-
-def gain(gold, *both) -> float:
-    scores = [metrics.spearman(cosines, gold) for cosines in both]
-    return np.mean(scores[:3]) - np.mean(scores[3:])  # the three seeds named first, and the last three
-
+gold = [row.label for row in test]
 
 for objective, (texts, loss, (epochs, batch), theirs, figures) in OBJECTIVES.items():
     for pooling, figure in zip(("mean", "cls", "max", "attention"), (*figures, None), strict=True):
@@ -34,12 +28,11 @@ for objective, (texts, loss, (epochs, batch), theirs, figures) in OBJECTIVES.ite
             plan = Plan(seed=seed, learning_rate=3e-4, epochs=epochs, batch_size=batch)
             history = train(encoder, texts, loss, plan, dev=lambda e: evaluation.sts(e, dev)["spearman"])
             encoder.backbone.precision = torch.float32
-            curves.setdefault(name, []).append([round(100 * score, 1) for _, score in history.scores])
-        rows.append(results.row(name, encoders, paper=PAPER.format(figure, theirs) if figure else "", lesson="02"))
+            curves.setdefault(name, []).append(results.points([score for _, score in history.scores]))
         mine = [evaluation.cosines(encoder, test) for encoder in encoders]
         means = mine if pooling == "mean" else means  # noqa: F821  the mean comes first
-        spread = metrics.bootstrap(gain, [row.label for row in test], *mine, *means)  # on the same pairs
-        gains[name] = np.round(100 * np.quantile(spread, [0.025, 0.975]), 1).tolist()
+        rows.append(results.scored(name, gold, mine, PAPER.format(figure, theirs) if figure else "", "02"))
+        gains[name] = results.gain(gold, mine, means)
         print(rows[-1], curves[name], gains[name], f"{(time.process_time() - started) / 60:.1f}", flush=True)
 minutes = (time.process_time() - started) / 60
 results.keep("02_pooling", "python recipes/poolings.py", minutes, rows=rows, gain_over_mean=gains, dev=curves)

@@ -3,9 +3,9 @@
 import random
 
 import numpy as np
-from two_kinds import interval, points
 
 from sbert_lab import Row, data, load, metrics, search
+from sbert_lab.results import interval, points
 
 KS = (0, 10, 30, 100)
 

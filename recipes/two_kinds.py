@@ -1,9 +1,8 @@
-"""Both kinds of model on the same rows, and how lesson 05 writes a measure down: a part of `cross_encoders.py`."""
+"""Both kinds of model, trained on the same rows: a part of `cross_encoders.py`."""
 
-import numpy as np
 import torch
 
-from sbert_lab import CrossEncoder, load, losses, metrics, train
+from sbert_lab import CrossEncoder, load, losses, train
 
 
 def cross(rows, plan, classes=1, start=None):
@@ -24,15 +23,3 @@ def bi(rows, loss, plan, start=None):
 
 def predict(model, rows):
     return model.predict([row.texts for row in rows])
-
-
-def points(values):
-    return np.round(100 * np.asarray(values, dtype=float), 1).tolist()
-
-
-def interval(measure, *columns):
-    return points(np.quantile(metrics.bootstrap(measure, *columns), [0.025, 0.975]))
-
-
-def mean_spearman(gold, *some):
-    return float(np.mean([metrics.spearman(one, gold) for one in some]))

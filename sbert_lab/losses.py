@@ -125,9 +125,17 @@ class SoftmaxClassification(Loss):
         width = u.shape[1]
         if width != self.dim:
             raise self._error(f"D = {width} where its head has dim={self.dim}", f"make the loss with dim={width}")
-        parts = {"u": u, "v": v, "|u-v|": (u - v).abs(), "u*v": u * v}
-        joined = torch.cat([parts[name] for name in self.features.split(",")], dim=1)  # (B, parts * D)
-        return F.cross_entropy(self.head(joined), labels)  # (B, classes) -> ()
+        return F.cross_entropy(self.scores(u, v), labels)  # (B, classes) -> ()
+
+    def scores(self, u: Tensor, v: Tensor) -> Tensor:
+        """What the head says of each pair, before the softmax: (B, D), (B, D) -> (B, classes)."""
+        return self.head(joined(u, v, self.features))
+
+
+def joined(u: Tensor, v: Tensor, features: str) -> Tensor:
+    """The `features` of each pair side by side, such as "u,v,|u-v|": (B, D), (B, D) -> (B, parts * D)."""
+    parts = {"u": u, "v": v, "|u-v|": (u - v).abs(), "u*v": u * v}
+    return torch.cat([parts[name] for name in features.split(",")], dim=1)
 
 
 class CosineRegression(Loss):

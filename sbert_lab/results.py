@@ -8,13 +8,14 @@ measures itself it adds as rows of its own, marked as live.
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from typing import Any
 
 import numpy as np
 import torch
 from IPython.display import Markdown
+from numpy.typing import ArrayLike
 
 from sbert_lab import data, evaluation, metrics
 
@@ -24,23 +25,53 @@ FOLDER = data.CARRIED / "results"
 def row(name: str, encoders: Sequence[Any], source: str = "course", paper: str = "", lesson: str = "live") -> dict:
     """What `encoders`, the same thing trained with several seeds, reach on an STS test set: a row of the table.
 
-    {"name", "lesson", "paper", "seeds": Spearman x 100 of each, "interval": 95 % of their mean, by a bootstrap over
-    the pairs}. `paper` is the figure to compare with, its table and what it averages over; `lesson` where the row
-    belongs.
+    See `scored`, which takes scores that are there already, or come from no encoder.
     """
     if not encoders:
         raise ValueError(f"the row {name!r} has no encoders: give a list of at least one")
     pairs = data.sts("test", source)
-    gold = np.array([pair.label for pair in pairs])
-    found = [evaluation.cosines(encoder, pairs) for encoder in encoders]
-    spread = metrics.bootstrap(_mean_spearman, gold, *found)
+    gold = np.array([pair.label for pair in pairs], dtype=np.float64)
+    return scored(name, gold, [evaluation.cosines(encoder, pairs) for encoder in encoders], paper, lesson)
+
+
+def scored(name: str, gold: ArrayLike, found: Sequence[ArrayLike], paper: str = "", lesson: str = "live") -> dict:
+    """A row of the table from the scores of each seed, (B,), and the grades `gold`, (B,).
+
+    {"name", "lesson", "paper", "seeds": Spearman x 100 of each, "interval": 95 % of their mean, by a bootstrap over
+    the pairs}. `paper` is the figure to compare with, its table and what it averages over; `lesson` where the row
+    belongs.
+    """
     return {
         "name": name,
         "lesson": lesson,
         "paper": paper,
-        "seeds": _points([metrics.spearman(cosines, gold) for cosines in found]),
-        "interval": _points(np.quantile(spread, [0.025, 0.975])),
+        "seeds": points([metrics.spearman(scores, gold) for scores in found]),
+        "interval": interval(mean_spearman, gold, *found),
     }
+
+
+def gain(gold: ArrayLike, found: Sequence[ArrayLike], over: Sequence[ArrayLike]) -> list[float]:
+    """95 % of what the mean Spearman x 100 of `found` is above that of `over`, on the same pairs; (B,) a seed."""
+
+    def difference(gold: ArrayLike, *both: ArrayLike) -> float:
+        return mean_spearman(gold, *both[: len(found)]) - mean_spearman(gold, *both[len(found) :])
+
+    return interval(difference, gold, *found, *over)
+
+
+def interval(measure: Callable[..., float], *columns: ArrayLike) -> list[float]:
+    """95 % of `measure` x 100, by a bootstrap over the rows of `columns`: [low, high]."""
+    return points(np.quantile(metrics.bootstrap(measure, *columns), [0.025, 0.975]))
+
+
+def mean_spearman(gold: ArrayLike, *found: ArrayLike) -> float:
+    """The mean over the seeds of Spearman's correlation with `gold`, -1 to 1; (B,) each."""
+    return float(np.mean([metrics.spearman(scores, gold) for scores in found]))
+
+
+def points(values: ArrayLike) -> Any:
+    """Measures times 100, to one decimal, in Python's numbers: how the tables print them."""
+    return np.round(100 * np.asarray(values, dtype=float), 1).tolist()
 
 
 def read(name: str) -> dict[str, Any]:
@@ -76,11 +107,3 @@ def table(rows: Iterable[dict]) -> Markdown:
         name = row["name"].replace("|", "\\|")  # |u-v|
         lines.append(f"| {name} | {score} | {row['lesson']} | {row['paper']} |")
     return Markdown("\n".join(lines))
-
-
-def _points(values: Any) -> list[float]:
-    return np.round(100 * np.asarray(values, dtype=float), 1).tolist()
-
-
-def _mean_spearman(gold: np.ndarray, *found: np.ndarray) -> float:
-    return float(np.mean([metrics.spearman(cosines, gold) for cosines in found]))

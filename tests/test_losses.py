@@ -262,6 +262,14 @@ def test_a_loss_prints_its_settings():
     assert repr(losses.InBatchNegatives()) == "InBatchNegatives(temperature=0.05, symmetric=False)"
 
 
+def test_the_scores_of_a_head_are_those_its_loss_is_made_of():
+    loss, labels = losses.SoftmaxClassification(WIDTH, CLASSES), torch.tensor([0, 2, 1, 1, 0, 2])
+    u, v = torch.randn(2, ROWS, WIDTH)
+    scores = torch.stack([loss.head(torch.cat([a, b, abs(a - b)])) for a, b in zip(u, v, strict=True)])
+    torch.testing.assert_close(loss.scores(u, v), scores)
+    torch.testing.assert_close(loss([u, v], labels), nn.CrossEntropyLoss()(scores, labels))
+
+
 def test_every_row_of_table_6_has_its_own_head_width():
     widths = [losses.SoftmaxClassification(10, 3, f).head.in_features for f in losses.FEATURES]
     assert widths == [20, 10, 10, 20, 30, 30, 40]

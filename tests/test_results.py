@@ -32,6 +32,23 @@ def test_a_row_holds_every_seed_and_an_interval_around_their_mean():
         results.row("none", [])
 
 
+def test_a_gain_is_the_interval_of_the_difference_on_the_same_pairs():
+    draw = np.random.default_rng(1)
+    gold = draw.random(60)
+    better, worse = ([gold + draw.normal(0, noise, 60) for _ in range(2)] for noise in (0.2, 0.5))
+    again, samples = np.random.default_rng(0), []
+    for _ in range(1000):
+        some = again.integers(60, size=60)
+        means = [
+            np.mean([scipy.stats.spearmanr(one[some], gold[some]).statistic for one in seeds])
+            for seeds in (better, worse[:1])
+        ]
+        samples.append(means[0] - means[1])
+    low, high = results.gain(gold, better, worse[:1])
+    assert [low, high] == np.round(100 * np.quantile(samples, [0.025, 0.975]), 1).tolist() and 0 < low < high
+    assert results.points(0.12345) == 12.3 and results.points([0.5, 1]) == [50.0, 100.0]
+
+
 def test_stored_rows_are_those_of_the_lessons_so_far(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "FOLDER", tmp_path)
     scores = {"01": 9, "02": 5}
