@@ -5,7 +5,7 @@
 (2, 384)
 """
 
-from sbert_lab import data, evaluation, gradients, losses, search
+from sbert_lab import data, evaluation, gradients, losses, search, views
 from sbert_lab.cross_encoder import CrossEncoder
 from sbert_lab.data import Row
 from sbert_lab.encoder import Dense, Encoder
@@ -14,5 +14,5 @@ from sbert_lab.training import Plan, train
 
 __all__ = [
     "CrossEncoder", "Dense", "Encoder", "Plan", "Row", "data", "evaluation", "gradients", "load", "losses", "save",
-    "search", "train",
+    "search", "train", "views",
 ]  # fmt: skip

@@ -32,11 +32,12 @@ Judged = tuple[dict[str, str], dict[str, str], dict[str, dict[str, float]]]  # q
 class Row:
     """Texts that belong together, and the label of the whole, if it has one: `Row(("a cat", "a feline"), 0.9)`.
 
+    A label is a number, or a tuple of numbers where a teacher says several: a vector, a score for each candidate.
     Raises TypeError or ValueError, naming what was given, for anything else.
     """
 
     texts: tuple[str, ...]
-    label: float | int | None = None
+    label: float | int | tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.texts, str) or not isinstance(self.texts, Sequence):
@@ -46,13 +47,17 @@ class Row:
         object.__setattr__(self, "texts", tuple(self.texts))
         for text in self.texts:
             check_text(text, "a text of a Row")
-        if self.label is None:
-            return
-        if isinstance(self.label, bool) or not isinstance(self.label, Real):
-            raise TypeError(f"the label of a Row is a number or None, not {self.label!r:.60}")
-        if not abs(self.label) < 1e38:  # NaN fails too
-            raise ValueError(f"the label of {self.texts!r:.60} is {self.label}: it must be a finite number below 1e38")
-        object.__setattr__(self, "label", (int if isinstance(self.label, Integral) else float)(self.label))
+        if isinstance(self.label, tuple):
+            object.__setattr__(self, "label", tuple(float(self._number(part)) for part in self.label))
+        elif self.label is not None:
+            object.__setattr__(self, "label", self._number(self.label))
+
+    def _number(self, label: float) -> float | int:
+        if isinstance(label, bool) or not isinstance(label, Real):
+            raise TypeError(f"the label of a Row is a number, a tuple of numbers or None, not {self.label!r:.60}")
+        if not abs(label) < 1e38:  # NaN fails too
+            raise ValueError(f"the label of {self.texts!r:.60} is {label}: it must be a finite number below 1e38")
+        return int(label) if isinstance(label, Integral) else float(label)
 
 
 def check_rows(rows: Sequence[Row]) -> None:
@@ -67,8 +72,14 @@ def check_rows(rows: Sequence[Row]) -> None:
             raise TypeError(f"row {number} is {row!r:.60}: every row must be a Row(texts, label)")
         if len(row.texts) != len(first.texts):
             raise ValueError(f"row {number} has {len(row.texts)} texts but row 0 has {len(first.texts)}")
-        if (row.label is None) != (first.label is None):
-            raise ValueError(f"row {number} has the label {row.label} but row 0 has {first.label}: label all or none")
+        if _size(row.label) != _size(first.label):
+            given = f"row {number} has the label {row.label!r:.60} but row 0 has {first.label!r:.60}"
+            raise ValueError(f"{given}: label all alike or none")
+
+
+def _size(label: float | int | tuple[float, ...] | None) -> int | None:
+    """How many numbers a label has, to tell the kinds apart: None without one, -1 for a plain number."""
+    return len(label) if isinstance(label, tuple) else None if label is None else -1
 
 
 @dataclass(frozen=True)

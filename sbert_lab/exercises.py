@@ -112,6 +112,10 @@ def _difference(mine: _Outcome, right: _Outcome, arguments: tuple, tolerance: fl
         return f"Your function returns a {type(value).__name__}, not {kind}.{shown}"
     if isinstance(right.value, Tensor) and value.shape != right.value.shape:
         return f"The shape is {tuple(value.shape)}, but should be {tuple(right.value.shape)}.{shown}"
+    if _are_truths(right.value) and not _are_truths(value):
+        return f"These are numbers, but should be True and False, as a comparison like `x > 0` gives them.{shown}"
+    if type(right.value) is int and isinstance(value, float):
+        return f"The number is a float, but should be a whole one, an int.{shown}"
     if isinstance(right.value, Tensor) and value.is_floating_point() != right.value.is_floating_point():
         return f"The numbers are {value.dtype}, but should be {right.value.dtype}.{shown}"
     if mine.changed:
@@ -136,6 +140,13 @@ def _as(value: Any, right: Any) -> Any:
         return float(value) if isinstance(right, float) else value
     except (TypeError, ValueError, RuntimeError):
         return value
+
+
+def _are_truths(x: Any) -> bool:
+    """Whether this is True or False, or a tensor or list of nothing else; 0 and 1 are not."""
+    if isinstance(x, list | tuple):
+        return bool(x) and all(map(_are_truths, x))
+    return str(getattr(x, "dtype", type(x).__name__)) in ("torch.bool", "bool")
 
 
 def _same(a: Any, b: Any, tolerance: float) -> bool:

@@ -1,16 +1,17 @@
 """Every loss of the course, side by side, on vectors.
 
 `loss(columns, labels)` takes one (B, D) float32 tensor per text column and, where the loss learns from labels, a (B,)
-tensor of them; it returns a scalar, the mean over this process's rows, except CoSENT: one ranking of the rows of all
-processes. It knows no model, tokenizer or device. A loss may own weights that train with it and are thrown away
-afterwards (the softmax head). A method of the literature is a loss and a choice of columns: unsupervised SimCSE is
-`InBatchNegatives` on (x, x).
+tensor of them, or (B, K) where a teacher says several things of a row; it returns a scalar, the mean over this
+process's rows, except CoSENT: one ranking of the rows of all processes. It knows no model, tokenizer or device. A loss
+may own weights that train with it and are thrown away afterwards (the softmax head). A method of the literature is a
+loss and a choice of columns: unsupervised SimCSE is `InBatchNegatives` on (x, x).
 
 Each class states what it takes: `columns` names its columns ("negative..." stands for any number, also none), `labels`
-is "int", "float" or None, `label_range` the lowest and highest label. `check_columns` and `check_labels` check a whole
-dataset against that before a training starts; every call checks its batch too. The checks read shapes and dtypes, which
-costs no GPU wait; label values cost one wait, and none where labels come on the CPU: they are checked there and then
-moved. NaN in the vectors is not looked for here: it makes the loss NaN, which the training loop stops on.
+is "int", "float", "floats" (several a row) or None, `label_range` the lowest and highest label. `check_columns` and
+`check_labels` check a whole dataset against that before a training starts; every call checks its batch too. The checks
+read shapes and dtypes, which costs no GPU wait; label values cost one wait, and none where labels come on the CPU: they
+are checked there and then moved. NaN in the vectors is not looked for here: it makes the loss NaN, which the training
+loop stops on.
 
 The losses that compare rows with each other (`CoSENT`, `InBatchNegatives`) see the rows of every process through
 `distributed.gather`; the others need no exchange.
@@ -33,7 +34,7 @@ class Loss(nn.Module):
     """What all losses share: the checks of columns and labels. A loss adds `value(*columns, labels)`."""
 
     columns: ClassVar[tuple[str, ...]]
-    labels: Literal["int", "float"] | None = None
+    labels: Literal["int", "float", "floats"] | None = None
     label_range: tuple[float, float] = (-math.inf, math.inf)
     value: Callable[..., Tensor]
 
@@ -43,7 +44,7 @@ class Loss(nn.Module):
         self.check_labels(labels, rows=len(columns[0]))
         if labels is None:
             return self.value(*columns)
-        dtype = columns[0].dtype if self.labels == "float" else torch.int64
+        dtype = torch.int64 if self.labels == "int" else columns[0].dtype
         return self.value(*columns, labels.to(columns[0].device, dtype))
 
     def extra_repr(self) -> str:
@@ -68,16 +69,18 @@ class Loss(nn.Module):
             raise self._error("no labels", "give every row a label")
         if not isinstance(labels, Tensor) or labels.dtype == torch.bool:
             raise self._error(f"labels as {_kind(labels)}", "pass a tensor of numbers", TypeError)
-        if labels.is_floating_point() != (self.labels == "float"):
+        if labels.is_floating_point() == (self.labels == "int"):
             raise self._error(f"{labels.dtype} labels", f"pass {self.labels} labels", TypeError)
-        if labels.shape != (rows,):  # (B, 1) against (B,) would silently broadcast to (B, B)
-            raise self._error(f"labels of shape {tuple(labels.shape)}", f"pass one per row, shape ({rows},)")
+        several = self.labels == "floats"
+        if labels.shape[:1] != (rows,) or labels.dim() != 1 + several:  # (B, 1) against (B,) would become (B, B)
+            shape = f"({rows}, K)" if several else f"({rows},)"
+            raise self._error(f"labels of shape {tuple(labels.shape)}", f"pass one per row, shape {shape}")
         low, high = self.label_range
         valid = labels.isfinite() & (labels >= low) & (labels <= high)
         if not valid.all():  # the one look at values
-            row = int(valid.logical_not().nonzero()[0])
-            advice = "rescale the labels" if self.labels == "float" and labels[row].isfinite() else "correct it"
-            raise self._error(f"label {labels[row].item():.6g} in row {row}", advice)
+            place = tuple(valid.logical_not().nonzero()[0].tolist())
+            advice = "rescale the labels" if self.labels == "float" and labels[place].isfinite() else "correct it"
+            raise self._error(f"label {labels[place].item():.6g} in row {place[0]}", advice)
 
     def _check_vectors(self, columns: Sequence[Tensor]) -> None:
         if isinstance(columns, str) or not isinstance(columns, Sequence):
@@ -94,7 +97,8 @@ class Loss(nn.Module):
     def _error(self, given: str, advice: str, kind: type[Exception] = ValueError) -> Exception:
         low, high = self.label_range
         bounds = f" from {low} to {high}" if high < math.inf else ""
-        labels = f"(B,) {self.labels} labels{bounds}" if self.labels else "no labels"
+        shape = "(B, K)" if self.labels == "floats" else "(B,)"
+        labels = f"{shape} {self.labels} labels{bounds}" if self.labels else "no labels"
         takes = f"the columns ({', '.join(self.columns)}), each (B, D), and {labels}"
         return kind(f"{type(self).__name__} takes {takes}, but was given {given}: {advice}")
 
@@ -233,13 +237,91 @@ class InBatchNegatives(Loss):
         # first, so that this process's own positives begin at rank * B.
         candidates = gather(torch.stack([positive, *negatives], dim=1)).transpose(0, 1).flatten(0, 1)
         own = torch.arange(len(anchor), device=anchor.device) + rank() * len(anchor)  # (B,)
-        loss = self._choose(anchor, candidates, own)
-        return (loss + self._choose(positive, gather(anchor), own)) / 2 if self.symmetric else loss
+        loss = self.choose(anchor, candidates, own)
+        return (loss + self.choose(positive, gather(anchor), own)) / 2 if self.symmetric else loss
 
-    def _choose(self, queries: Tensor, candidates: Tensor, own: Tensor) -> Tensor:
+    def choose(self, queries: Tensor, candidates: Tensor, own: Tensor) -> Tensor:
+        """The loss of queries (B, D) that should choose the candidates numbered in `own` (B,) among all (C, D)."""
         _check_company(self, "candidate", len(candidates))
         scores = cosine_matrix(queries, candidates) / self.temperature  # (B, candidates)
         return F.cross_entropy(scores, own)
+
+
+class VectorDistillation(Loss):
+    """Squared error of every column's vector against the teacher's, (B, D) labels; Reimers & Gurevych 2020 §2.
+
+    One column makes a smaller student; a sentence and its translation, both against the teacher's vector of the
+    sentence, make a multilingual one.
+    """
+
+    columns = ("student", "student...")
+    labels = "floats"
+
+    def value(self, *given: Tensor) -> Tensor:
+        *students, teacher = given
+        if teacher.shape != students[0].shape:
+            raise self._error(
+                f"{_kind(students[0])} against labels {tuple(teacher.shape)}", "give student and teacher one width"
+            )
+        return torch.stack([F.mse_loss(student, teacher) for student in students]).mean()
+
+
+class MarginDistillation(Loss):
+    """Squared error of query·positive - query·negative against the teacher's margin; Hofstätter et al. 2020.
+
+    A label is the teacher's score of (query, positive) less that of (query, negative), on the scale of dot products.
+    """
+
+    columns = ("query", "positive", "negative")
+    labels = "float"
+
+    def value(self, query: Tensor, positive: Tensor, negative: Tensor, labels: Tensor) -> Tensor:
+        return F.mse_loss((query * (positive - negative)).sum(dim=1), labels)
+
+
+class ListwiseDistillation(Loss):
+    """KL divergence from the teacher's to the student's choice among a query's own candidates; Wang et al. 2022 §4.2.
+
+    Labels are the teacher's scores of the C candidates, (B, C), before the softmax; the student's are cosines divided
+    by `temperature`.
+    """
+
+    columns = ("query", "candidate", "candidate", "candidate...")
+    labels = "floats"
+
+    def __init__(self, temperature: float = 0.05) -> None:
+        super().__init__()
+        _check_number("temperature", temperature, above=0)
+        self.temperature = float(temperature)
+
+    def value(self, query: Tensor, *given: Tensor) -> Tensor:
+        *candidates, teacher = given
+        if teacher.shape[1] != len(candidates):
+            raise self._error(
+                f"{teacher.shape[1]} labels for {len(candidates)} candidates", "give one for each candidate"
+            )
+        scores = torch.stack([cosine(query, candidate) for candidate in candidates], dim=1)  # (B, C)
+        student = (scores / self.temperature).log_softmax(dim=1)
+        return F.kl_div(student, teacher.log_softmax(dim=1), log_target=True, reduction="batchmean")
+
+
+class Projected(Loss):
+    """Another loss on tanh(W x + b) of every column: a head that trains with it and is thrown away.
+
+    SimCSE trains so and drops the head at test: Gao et al. 2021, section 6.3.
+    """
+
+    def __init__(self, dim: int, loss: Loss) -> None:
+        super().__init__()
+        _check_number("dim", dim, at_least=1, whole=True)
+        self.dim, self.head, self.loss = int(dim), nn.Linear(int(dim), int(dim)), loss
+        self.columns, self.labels, self.label_range = loss.columns, loss.labels, loss.label_range  # type: ignore[misc]
+
+    def value(self, *given: Tensor) -> Tensor:
+        columns, labels = (given[:-1], given[-1]) if self.labels else (given, None)
+        if columns[0].shape[1] != self.dim:
+            raise self._error(f"D = {columns[0].shape[1]} where its head has dim={self.dim}", "make dim the same")
+        return self.loss([self.head(column).tanh() for column in columns], labels)
 
 
 class PairScores(Loss):

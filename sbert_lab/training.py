@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sbert_lab import loop
 from sbert_lab.data import Row, check_rows
-from sbert_lab.gradients import Model, plain
+from sbert_lab.gradients import Model, Momentum, plain
 from sbert_lab.loop import History, Plan
 from sbert_lab.losses import Loss
 from sbert_lab.tokens import Tokens
@@ -47,6 +47,8 @@ def train(
     """
     _check(encoder, rows, loss, plan)
     _check_functions(dev, gradients)
+    if folder is not None and isinstance(gradients, Momentum):
+        raise ValueError("Momentum's queue is in no checkpoint, so a run could not go on: leave the folder out")
     loss.to(encoder.device)
 
     def fill(numbers: Sequence[int]) -> tuple[Tensor, int]:
@@ -97,10 +99,10 @@ def _check_functions(dev: Dev | None, gradients: FillGradients) -> None:
 
 
 def _labels(rows: Sequence[Row], loss: Loss) -> Tensor | None:
-    """The rows' labels as the loss wants them, (B,); None if they have none."""
+    """The rows' labels as the loss wants them, (B,) or (B, K); None if they have none."""
     if rows[0].label is None:
         return None
-    dtype = torch.float32 if loss.labels == "float" else None  # whole labels serve a loss of graded ones
+    dtype = torch.float32 if loss.labels in ("float", "floats") else None  # whole labels serve a loss of graded ones
     return torch.tensor([row.label for row in rows], dtype=dtype)
 
 

@@ -59,7 +59,9 @@ BAD_ROWS = {
     "True": (lambda: Row(PAIR, True), TypeError, "not True"),
     "a number in quotes": (lambda: Row(PAIR, "0.9"), TypeError, "'0.9'"),
     "a complex number": (lambda: Row(PAIR, 1j), TypeError, "1j"),
-    "two labels": (lambda: Row(PAIR, (0, 1)), TypeError, "(0, 1)"),
+    "a tuple with a text": (lambda: Row(PAIR, (0, "1")), TypeError, "(0, '1')"),
+    "a tuple with NaN": (lambda: Row(PAIR, (0.5, math.nan)), ValueError, "is nan"),
+    "a list of labels": (lambda: Row(PAIR, [0, 1]), TypeError, "[0, 1]"),
     "an array": (lambda: Row(PAIR, np.ones(1)), TypeError, "array"),
 }
 
@@ -75,6 +77,7 @@ def test_a_bad_row_is_named(make, kind, words):
 def test_rows_of_one_kind_pass():
     check_rows([Row(PAIR, 0), Row(PAIR, 0.5)])  # label 0 is a label
     check_rows((Row(("a", "b", "c")),))
+    check_rows([Row(PAIR, (0.5, 1)), Row(PAIR, (2, np.float32(0.25)))])
 
 
 BAD_LISTS = {
@@ -90,6 +93,8 @@ BAD_LISTS = {
     "None among the rows": ([Row(PAIR), None], TypeError, "row 1 is None"),
     "a pair and a triplet": ([Row(PAIR), Row((*PAIR, "c"))], ValueError, "row 1 has 3 texts but row 0 has 2"),
     "a label missing": ([Row(PAIR, 0), Row(PAIR, 1), Row(PAIR)], ValueError, "row 2 has the label None"),
+    "another number of labels": ([Row(PAIR, (1, 2)), Row(PAIR, (1,))], ValueError, "row 1 has the label (1.0,)"),
+    "a label where there were two": ([Row(PAIR, (1, 2)), Row(PAIR, 1)], ValueError, "row 1 has the label 1"),
     "a label too many": ([Row(PAIR), Row(PAIR, 0)], ValueError, "row 1 has the label 0"),
 }
 

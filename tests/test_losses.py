@@ -107,6 +107,52 @@ def library_in_batch(loss):
     return library.MultipleNegativesRankingLoss(Given(), scale=1 / loss.temperature, **(both if loss.symmetric else {}))
 
 
+def loop_vectors(loss, columns, labels):
+    students = [student for column in columns for student in column]
+    teachers = [teacher for _ in columns for teacher in labels]
+    squares = [(a - b) ** 2 for s, t in zip(students, teachers, strict=True) for a, b in zip(s, t, strict=True)]
+    return sum(squares) / len(squares)
+
+
+def loop_margin(loss, columns, labels):
+    total = 0
+    for query, positive, negative, margin in zip(*columns, labels, strict=True):
+        ours = sum(query * positive) - sum(query * negative)
+        total += (ours - margin) ** 2
+    return total / len(labels)
+
+
+def loop_listwise(loss, columns, labels):
+    total = 0
+    for (query, *candidates), scores in zip(zip(*columns, strict=True), labels, strict=True):
+        odds = [(loop_cosine(query, candidate) / loss.temperature).exp() for candidate in candidates]
+        for odd, score in zip(odds, scores, strict=True):
+            teacher = score.exp() / sum(scores.exp())
+            total += teacher * (teacher / (odd / sum(odds))).log()
+    return total / len(labels)
+
+
+def library_listwise(loss):
+    def scores(a, b):
+        return torch.nn.functional.cosine_similarity(a, b) / loss.temperature
+
+    return library.DistillKLDivLoss(Given(), similarity_fct=scores, temperature=1.0)
+
+
+def loop_projected(loss, columns, labels):
+    heads = [torch.stack([torch.tanh(loss.head.weight @ row + loss.head.bias) for row in c]) for c in columns]
+    return loop_in_batch(loss.loss, heads, labels)
+
+
+def library_projected(loss):
+    theirs = library_in_batch(loss.loss)
+
+    def forward(features, labels):
+        return theirs([{"sentence_embedding": loss.head(x["sentence_embedding"]).tanh()} for x in features], labels)
+
+    return forward
+
+
 # name: (our loss, number of columns, labels, the loop, the library's loss, set alike)
 CASES = {
     **{
@@ -171,6 +217,40 @@ CASES = {
         for columns in (2, 3, 5)
         for temperature, symmetric in [(0.05, False), (0.2, True)]
     },
+    **{
+        f"vectors of {columns} students": (
+            losses.VectorDistillation,
+            columns,
+            torch.linspace(-2, 2, ROWS * WIDTH).reshape(ROWS, WIDTH).double(),
+            loop_vectors,
+            lambda loss: library.MSELoss(Given()),
+        )
+        for columns in (1, 2, 3)
+    },
+    "margins": (
+        losses.MarginDistillation,
+        3,
+        torch.tensor([0.0, 3.5, -1.2, 8.0, 0.4, 1.0]).double(),
+        loop_margin,
+        lambda loss: library.MarginMSELoss(Given()),
+    ),
+    **{
+        f"listwise among {columns - 1}, t {temperature}": (
+            lambda temperature=temperature: losses.ListwiseDistillation(temperature),
+            columns,
+            torch.linspace(-3, 4, ROWS * (columns - 1)).sin().reshape(ROWS, columns - 1).double(),
+            loop_listwise,
+            library_listwise,
+        )
+        for columns, temperature in [(3, 0.05), (5, 0.3)]
+    },
+    "in batch, projected": (
+        lambda: losses.Projected(WIDTH, losses.InBatchNegatives(0.2)),
+        3,
+        None,
+        loop_projected,
+        library_projected,
+    ),
 }
 
 
@@ -310,6 +390,9 @@ def test_labels_may_stay_in_other_widths_of_number():
         (losses.CoSENT(), [2]),
         (losses.TripletMargin(), [3]),
         (losses.InBatchNegatives(), [2, 3, 4, 5]),
+        (losses.VectorDistillation(), [1, 2, 3, 4, 5]),
+        (losses.ListwiseDistillation(), [3, 4, 5]),
+        (losses.Projected(WIDTH, losses.TripletMargin()), [3]),
     ],
 )
 def test_the_columns_a_loss_states_are_those_it_accepts(loss, fits):
@@ -328,6 +411,7 @@ U, V = torch.randn(2, 4, WIDTH).unbind()
 GRADED, BINARY = torch.tensor([0.0, 0.5, 1.0, 0.2]), torch.tensor([0, 1, 1, 0])
 REGRESSION, PAIRS, IN_BATCH = losses.CosineRegression(), losses.PairContrastive(), losses.InBatchNegatives()
 SOFTMAX = losses.SoftmaxClassification(WIDTH, 3)
+VECTORS, LISTWISE = losses.VectorDistillation(), losses.ListwiseDistillation()
 
 
 @pytest.mark.parametrize(
@@ -368,6 +452,14 @@ SOFTMAX = losses.SoftmaxClassification(WIDTH, 3)
         (lambda: REGRESSION([U, V], GRADED.log().sqrt()), ValueError, "nan in row 0"),
         (lambda: losses.CoSENT()([U, V], GRADED / 0), ValueError, "nan in row 0: correct it"),
         (lambda: losses.CoSENT()([U, V], GRADED.log()), ValueError, "-inf in row 0"),
+        (lambda: VECTORS([U], GRADED), ValueError, "pass one per row, shape (4, K)"),
+        (lambda: VECTORS([U], V[:, :4]), ValueError, "labels (4, 4): give student and teacher one width"),
+        (lambda: VECTORS([U], V.long()), TypeError, "pass floats labels"),
+        (lambda: VECTORS([U], V.log()), ValueError, "label nan in row"),
+        (lambda: LISTWISE([U, V, V], V[:, :3]), ValueError, "3 labels for 2 candidates: give one for each candidate"),
+        (lambda: LISTWISE([U, V], V[:, :1]), ValueError, "2 columns"),
+        (lambda: losses.Projected(7, IN_BATCH)([U, V]), ValueError, "D = 5 where its head has dim=7"),
+        (lambda: losses.Projected(WIDTH, REGRESSION)([U, V]), ValueError, "given no labels"),
         (lambda: SOFTMAX([U, V], BINARY + 2), ValueError, "label 3 in row 1: correct it"),
         (lambda: SOFTMAX([U, V], BINARY - 1), ValueError, "from 0 to 2"),
         # one row alone

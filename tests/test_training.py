@@ -360,6 +360,10 @@ BAD = {
     "nowhere to keep checkpoints": (
         lambda: train(tiny_encoder(), PAIRS, InBatchNegatives(), Plan(checkpoint_every=1)), ValueError, "no folder"
     ),
+    "a queue and a folder": (
+        lambda: train(tiny_encoder(), PAIRS, InBatchNegatives(), folder="runs", gradients=gradients.Momentum()),
+        ValueError, "Momentum's queue is in no checkpoint"
+    ),
     "nothing to learn": (lambda: train(frozen(), PAIRS, InBatchNegatives()), ValueError, "frozen"),
     "dev returns a dict": (
         lambda: train(tiny_encoder(), PAIRS, InBatchNegatives(), dev=lambda e: {"spearman": 1.0}),
