@@ -18,9 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from sbert_lab.cross_encoder import CrossEncoder
-from sbert_lab.distributed import gather, rank
 from sbert_lab.encoder import Encoder
-from sbert_lab.losses import InBatchNegatives
+from sbert_lab.losses import InBatchNegatives, gather_columns
 from sbert_lab.tokens import Tokens
 
 Model = Encoder | CrossEncoder  # what can be trained
@@ -160,9 +159,8 @@ class Momentum:
         with torch.no_grad():
             chunks, places = _chunks(columns[1:], tokens_at_once)
             slow = _columns([self.encoder(chunk) for chunk in chunks], places, len(columns) - 1)  # (B, D) each
-            keys = gather(torch.stack(slow, dim=1)).transpose(0, 1).flatten(0, 1)  # (columns * N, D), positives first
-        own = torch.arange(len(anchors), device=anchors.device) + rank() * len(anchors)
-        value = loss.choose(anchors, torch.cat([keys, *self.queue]), own)
+            keys = gather_columns(slow)  # (columns * N, D), positives first
+        value = loss.choose(anchors, torch.cat([keys, *self.queue]))
         value.backward()
         self.queue = [*self.queue, keys][-self.batches :]
         return value.detach()

@@ -233,18 +233,20 @@ class InBatchNegatives(Loss):
         self.temperature, self.symmetric = float(temperature), symmetric
 
     def value(self, anchor: Tensor, positive: Tensor, *negatives: Tensor) -> Tensor:
-        # One exchange for all columns: (N, columns, D), N rows of all processes, then (columns * N, D), the positives
-        # first, so that this process's own positives begin at rank * B.
-        candidates = gather(torch.stack([positive, *negatives], dim=1)).transpose(0, 1).flatten(0, 1)
-        own = torch.arange(len(anchor), device=anchor.device) + rank() * len(anchor)  # (B,)
-        loss = self.choose(anchor, candidates, own)
-        return (loss + self.choose(positive, gather(anchor), own)) / 2 if self.symmetric else loss
+        loss = self.choose(anchor, gather_columns([positive, *negatives]))
+        return (loss + self.choose(positive, gather(anchor))) / 2 if self.symmetric else loss
 
-    def choose(self, queries: Tensor, candidates: Tensor, own: Tensor) -> Tensor:
-        """The loss of queries (B, D) that should choose the candidates numbered in `own` (B,) among all (C, D)."""
+    def choose(self, queries: Tensor, candidates: Tensor) -> Tensor:
+        """The loss of queries (B, D) among candidates (C, D), which begin with the right ones of all processes."""
         _check_company(self, "candidate", len(candidates))
-        scores = cosine_matrix(queries, candidates) / self.temperature  # (B, candidates)
+        own = torch.arange(len(queries), device=queries.device) + rank() * len(queries)  # (B,)
+        scores = cosine_matrix(queries, candidates) / self.temperature  # (B, C)
         return F.cross_entropy(scores, own)
+
+
+def gather_columns(columns: Sequence[Tensor]) -> Tensor:
+    """The rows of every process in one exchange, column after column: (B, D) each -> (columns * N, D)."""
+    return gather(torch.stack(list(columns), dim=1)).transpose(0, 1).flatten(0, 1)  # (N, columns, D) in between
 
 
 class VectorDistillation(Loss):

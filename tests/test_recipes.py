@@ -88,5 +88,5 @@ def test_word_vectors_are_learnt(sets, monkeypatch):
 
 def test_recipes_are_short():
     lines = {path.name: len(path.read_text().splitlines()) for path in RECIPES.glob("*.py")}
-    assert max(lines.pop(name) for name in ("lab_bert_results.py", "reranking.py")) <= 150  # measures
+    assert max(lines.pop(name) for name in ("lab_bert_results.py", "reranking.py", "the_field.py")) <= 150  # measures
     assert max(lines.values()) <= 50, lines
