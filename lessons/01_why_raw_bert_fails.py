@@ -237,7 +237,7 @@ print(tokenizer.tokenize(soup))
 print(len(layers), "layers, the last of shape", tuple(layers[-1].shape))
 
 # %% [markdown]
-# *Soup* is not in its vocabulary and comes in two scraps. Nine pieces, `[CLS]` and `[SEP]` make 11 vectors of 256 numbers.
+# *Soup* is not in its vocabulary and comes in two scraps. Nine pieces, `[CLS]` and the end mark `[SEP]` make 11 vectors of 256 numbers. (Five layers: the input and the model's four.)
 #
 # Then many sentences at once. Short ones are padded, and a mask keeps the padding out.
 
@@ -360,7 +360,7 @@ plots.show(
 )
 
 # %% [markdown]
-# *The three above share a flat cloud near the ceiling; only all-MiniLM uses the whole height.* Is mean really better than `[CLS]`, or were the pairs
+# *The first three share a flat cloud near the ceiling; only all-MiniLM uses the whole height.* Is mean really better than `[CLS]`, or were the pairs
 # kind to it? Draw the pairs anew a thousand times and score both on the same draw, so that hard pairs are hard for both.
 
 # %%
@@ -623,7 +623,7 @@ for name, encoder in {**raw, "word vectors": words, "all-MiniLM-L6-v2": goal}.it
 # questions of TREC 82.6 against 77.8 %, says its datasheet). A learner weighs the directions anew. That is SBERT's
 # loophole: *train* BERT until the cosine works.
 #
-# And no miracle: word vectors do no worse here (50.5 %; on TREC 78.4 %), and all-MiniLM far better.
+# No miracle: word vectors do no worse (50.5 %; on TREC 78.4 %), all-MiniLM far better.
 
 # %% [markdown]
 # ## A ranking that goes visibly wrong
@@ -666,7 +666,7 @@ print(f"{sum(s.endswith('?') for s in sentences)} of 200 sentences are questions
 print(f"of {len(asked)} queries that are questions, the top hit is a question: {form}")
 
 # %% [markdown]
-# There is our soup. The cactus (0.91) comes before the sentence that begins *Toast cumin seeds*. **Raw `[CLS]` finds the form, not the matter**: a question
+# There is our soup. The cactus (0.91) comes before *Toast cumin seeds …*. **Raw `[CLS]` finds the form, not the matter**: a question
 # finds a question. Of the 200 sentences 17 are questions, yet for 6 of these 7 queries the top hit is one; with all-MiniLM for 3.
 
 # %% [markdown]
@@ -728,7 +728,7 @@ mine.append(live("layer 0, whitened (live)", repair(train["mean", 0], test["mean
 results.table(results.rows("01") + mine)
 
 # %% [markdown]
-# *(live)* was measured as you read; the rest is stored. *First and last* is the average of layers 1 and 4. The best way without training is 19 points below the goal.
+# *(live)* was measured now, the rest is stored. *First and last* is the average of layers 1 and 4. The best way without training is 19 points below the goal.
 
 # %%
 # The numbers this page states
@@ -760,7 +760,7 @@ print("Your numbers are those of the text.")
 # 5. Features and cosines are two questions: the information may be there, and the cosine not find it.
 #
 # **Simplified:** a BERT of 5.5 million weights stands for one of 110 million; its weaknesses may be milder. The random-weights row is one draw.
-# Some sentences of STS-B's test part stand in its training part too, which flatters what is fitted there. Our STS pairs were built with traps, so its scores are not those of STS-B.
+# Some sentences of STS-B's test part stand in its training part too, which flatters what is fitted there. Our STS pairs were built with traps: their scores are not those of STS-B.
 #
 # ## Try it
 #

@@ -105,7 +105,7 @@ assert torch.equal(POOLINGS["mean"](toy, toy_tokens), vectorised)
 # %% [markdown]
 # ## Five poolings, one model
 #
-# The backbone runs once over the 801 graded pairs of the test set; then each pooling is one line.
+# The *backbone*, BERT up to its token vectors, runs once over the 801 graded pairs of the test set; then each pooling is one line.
 
 # %%
 import numpy as np
@@ -220,9 +220,9 @@ print(f"mean over the rectangle {leaked:.2f}, over the tokens {repaired:.2f}")
 print(f"length of a vector: of a token {one.norm(dim=1).mean():.1f}, of padding {other[~own].norm(dim=1).mean():.1f}")
 
 # %% [markdown]
-# The tokens do not change: the mask works. The mean does: the same sentence, the same weights, another neighbour, and the cosine is not
-# 1. For the mask says who may be *looked at*. It says nothing about who gets a vector, and every place of padding gets one, of the same length as a
-# token's. **The mask protects the attention; the pooling needs it a second time.**
+# The tokens do not change: the mask works. The mean does: the same sentence, the same weights, another neighbour, and the cosine is 0.92,
+# not 1. For the mask says who may be *looked at*. It says nothing about who gets a vector, and every place of padding gets one, of about the same
+# length as a token's. **The mask protects the attention; the pooling needs it a second time.**
 #
 # How far does the vector drift? Here is the raw model, and the one that has learnt to compare, `all-MiniLM-L6-v2` of lesson 00:
 
@@ -313,7 +313,7 @@ likeness = cosine(other[~own].mean(dim=0)[None], one.mean(dim=0)[None]).item()
 print(f"cosine of the padding's mean with the tokens' mean: {likeness:.2f}")
 
 # %% [markdown]
-# No, it *recovers*, to 74.2, and the raw model stands at 51.0, above right! A surprisingly good result is first a suspicion. The 51.0 may be chance; but a
+# No, it *recovers*, to 74.2, and the raw model stands at 51.0, above the right mean's 49.0! A surprisingly good result is first a suspicion. The 51.0 may be chance; but a
 # place of padding, itself hidden, looks at the sentence. Its vector is one more summary of it,
 # here at a cosine of 0.89 to the mean. Where all texts are mixed with it alike, comparisons largely survive; mixing some and not
 # others ruins them. **A score that does not fall is no proof that the pooling is right; the same vector alone and in company is.**
@@ -331,8 +331,7 @@ among = encoder.encode([passage, short, "Hail."])[1]
 assert np.allclose(apart, among, atol=1e-5)
 
 # %% [markdown]
-# Of 44,524 places 32 % would be padding: ragged saves their work, too. The last line asserts what the rectangle failed at: the same vector alone
-# and in company.
+# Of 44,524 places 32 % would be padding: without a rectangle their work is saved, too. The last line asserts what the rectangle failed at.
 
 # %%
 # The numbers this page states
@@ -882,7 +881,7 @@ results.table(results.rows("02") + live_rows)
 #
 # <details><summary>A. Pooling, as weightedmean</summary>No. That weighs by position.</details>
 # <details><summary>B. Dense</summary>No. It comes after the pooling, when the tokens are gone.</details>
-# <details><summary>C. Neither of these</summary>Right. `save` refuses rather than write something else.</details>
+# <details><summary>C. Neither of these</summary>Right. <code>save</code> refuses rather than write something else.</details>
 #
 # **Next:** [The siamese classification objective](03_siamese_classification.ipynb): one encoder, two sentences, three classes, and the seven ways to put
 # two vectors together.

@@ -98,6 +98,7 @@ def loss_by_loop(anchors, positives, temperature):
 
 
 by_loop = loss_by_loop(anchors, positives, temperature=0.05)
+print("temperature 0.05")
 print("each row:", by_loop.numpy().round(4), " mean:", round(by_loop.mean().item(), 4))
 print("all equally near:", round(torch.tensor(3.0).log().item(), 4))
 
@@ -213,6 +214,7 @@ describe(before)
 
 # %% jupyter={"outputs_hidden": true}
 batch = [vectors[:32] for vectors in before]
+print("32 held-out pairs")
 for temperature in (1, 0.2, 0.05, 0.01):
     value = losses.InBatchNegatives(temperature)(batch)
     print(f"temperature {temperature:<4}  loss {value:.2f}")
@@ -252,8 +254,10 @@ def draw(ax, temperature, batch_size, row=3):
 
 
 # %%
-temperatures = SelectionSlider(options=[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0], value=0.05, description="Temperature")
-sizes = SelectionSlider(options=[4, 8, 16, 32, 64, 128], value=32, description="Batch size")
+degrees, rows = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0], [4, 8, 16, 32, 64, 128]
+wide = {"description_width": "7em"}  # room for the names of the controls
+temperatures = SelectionSlider(options=degrees, value=0.05, description="Temperature", style=wide)
+sizes = SelectionSlider(options=rows, value=32, description="Batch size", style=wide)
 Explorer(draw, size=(8, 4.6), temperature=temperatures, batch_size=sizes)
 
 # %% [markdown]
@@ -308,11 +312,12 @@ for panel, name, vectors in zip(panels, ("before", "after"), (before, after), st
     panel.set(title=f"{name} training", xlabel="entailed sentence", xticks=range(12), yticks=range(12))
 panels[0].set_ylabel("premise")
 picture.colorbar(image, ax=panels, label="cosine", shrink=0.8)
-alt = "Two matrices of 12 by 12 cosines. Before training all cells are bright, after it the diagonal and few others."
+alt = "Two matrices of 12 by 12 cosines. Before training most cells are bright and some grey, none is dark; "
+alt += "after it the diagonal and few others are bright, some dark."
 plots.show(picture, alt=alt)
 
 # %% [markdown]
-# *Twelve held-out pairs. Before, every cell is bright; after, the diagonal stands out in most rows. Bright cells beside it
+# *Twelve held-out pairs. Before, cells are bright or grey; after, the diagonal stands out in most rows. Bright cells beside it
 # are often twins (0 and 1, 2 and 3, …): the course wrote its premises in twos, like situations with different outcomes.*
 
 # %% tags=["nbval-ignore-output"]
@@ -324,6 +329,7 @@ if AS_WRITTEN:
     assert 0.43 < (new.argmax(dim=1) == right).float().mean() < 0.6
     assert abs(new[rest].mean() - 0.36) < 0.07 and abs(new.diag().mean() - 0.65) < 0.07
     twins = torch.tensor([new[place, place ^ 1] for place in range(204)])
+    assert old[:12, :12].min() > 0.5 > new[:12, :12].mean()
     assert last < first / 2 and twins.mean() > new[rest].mean() + 0.05
 print("Your numbers are those of the text.")
 
@@ -354,14 +360,14 @@ panels = picture.subplots(1, 2, sharey=True)
 for panel, key, curve in zip(panels, ("temperature", "batch"), (by_temperature, by_size), strict=True):
     places, heights = [row[key] for row in curve], [mean(row["seeds"]) for row in curve]
     reach = [[abs(h - row["interval"][end]) for h, row in zip(heights, curve, strict=True)] for end in (0, 1)]
-    panel.errorbar(places, heights, yerr=reach, color=plots.COLOURS[1], marker="o", capsize=3)
-    for row in curve:
-        panel.scatter([row[key]] * 3, row["seeds"], color=plots.COLOURS[0], marker="x", s=22, zorder=3)
-    panel.axhline(58.7, color="black", linestyle=":")
+    panel.errorbar(places, heights, yerr=reach, color=plots.COLOURS[1], marker="o", capsize=3, label="mean, 95 %")
+    crosses = [(row[key], seed) for row in curve for seed in row["seeds"]]
+    panel.scatter(*zip(*crosses, strict=True), color=plots.COLOURS[0], marker="x", s=22, zorder=3, label="one seed")
+    panel.axhline(58.7, color="black", linestyle=":", label="raw lab-bert")
     panel.set(xscale="log", xticks=places, xticklabels=places, xlabel=key if key == "temperature" else "batch size")
     panel.minorticks_off()
 panels[0].set_ylabel("STS test, Spearman × 100")
-panels[1].annotate("raw lab-bert", (8, 58.7), (0, 4), textcoords="offset points")
+panels[1].legend(loc="lower left", frameon=False)
 curves = [
     ", ".join(f"{row[key]}: {mean(row['seeds']):.1f}" for row in curve)
     for key, curve in (("temperature", by_temperature), ("batch", by_size))
@@ -446,6 +452,7 @@ for _ in range(40):
     optimizer.step()
     optimizer.zero_grad()
 each = -scores_of(six, model).log_softmax(dim=1).diag()
+print("after forty steps")
 print("loss of each row:", each.numpy().round(2), f" mean of the first two {each[:2].mean():.2f}")
 
 # %% [markdown]
@@ -460,7 +467,7 @@ from itertools import combinations
 
 every = [row.texts[0] for row in data.nli("train")]  # a premise for each of its three hypotheses
 asked = [label for label, texts in groups.items() for _ in combinations(texts, 2)]
-generator = torch.Generator().manual_seed(0)
+generator, mates = torch.Generator().manual_seed(0), {}
 for name, keys in {"every hypothesis": every, "questions": asked, "our pairs": [r.texts[0] for r in pairs]}.items():
     print(f"{name:17}", end="")
     for size in (32, 128):
@@ -468,6 +475,7 @@ for name, keys in {"every hypothesis": every, "questions": asked, "our pairs": [
         for _ in range(50):
             drawn = [keys[i] for i in torch.randperm(len(keys), generator=generator)[:size]]
             shares.append(mean([drawn.count(key) > 1 for key in drawn]))
+        mates[name, size] = mean(shares)
         print(f"  batch {size}: {mean(shares):.0%}", end="")
     print()
 
@@ -516,6 +524,7 @@ if AS_WRITTEN:
     assert slopes.argmax() == 6 and abs(each[:2].mean() - 0.69) < 0.03 and each[2:].max() < 0.05
     assert [round(mean(row["mining"]), 1) for row in (with_mates, masked)] == [59.5, 58.9]
     assert [round(mean(row["seeds"]), 1) for row in (with_mates, masked)] == [63.9, 63.1]
+    assert [round(100 * share) for share in mates.values()] == [2, 7, 12, 47, 0, 0]
     assert len(asked) == 480 and round(159 * 2 / 479, 1) == 0.7  # mates an anchor meets in a batch of 160
 print("Your numbers are those of the text.")
 
@@ -628,6 +637,7 @@ def gradient(loss, batches):
 
 
 off = {}
+print("four batches of 8 against one of 32")
 for loss, rows in ((losses.InBatchNegatives(0.05), pairs), (losses.CosineRegression(), data.sts("train", STS))):
     whole = gradient(loss, [rows[:32]])
     accumulated = gradient(loss, [rows[start : start + 8] for start in range(0, 32, 8)])
@@ -642,12 +652,9 @@ for loss, rows in ((losses.InBatchNegatives(0.05), pairs), (losses.CosineRegress
 # %% tags=["nbval-ignore-output"]
 # The numbers this page states
 if AS_WRITTEN:
-    assert (
-        round(most["plain"] / most["cached"]) == 13
-        and difference < 1e-5
-        and 35 < most["plain"] / 1e6 < 37.5
-        and 2.5 < most["cached"] / 1e6 < 3.5
-    )
+    # how much is kept differs a little between versions of torch
+    assert 34 < most["plain"] / 1e6 < 38 and 2.4 < most["cached"] / 1e6 < 3.5
+    assert 11 < most["plain"] / most["cached"] < 15 and difference < 1e-5
     assert off["CosineRegression"] < 1e-5 and abs(off["InBatchNegatives"] - 0.45) < 0.02
 print("Your numbers are those of the text.")
 
@@ -694,7 +701,7 @@ print("Your numbers are those of the text.")
 # |---|---|---|
 # | Bigger batches are always better | 64.6, 64.4, 65.7, 64.9 for 8, 32, 128, 512 | does not hold here; the best learning rate changes with the size |
 # | Accumulating gradients gives a bigger contrastive batch | gradient off by 45 %; cosine regression: equal | does not hold |
-# | Gradient caching does | equal to rounding, a thirteenth of the numbers kept | holds |
+# | Gradient caching does | equal to rounding, about a thirteenth of the numbers kept | holds |
 # | Lower temperature is sharper and better | sharper: 23 % of the push, then 97 %; better: down to 0.05, then no gain to be told | holds halfway |
 # | Hard negatives help | 64.4 → 64.8, −0.1 to 0.8; public run 66.8 → 66.4 | not shown here; SimCSE reports 84.9 → 86.2 |
 # | In-batch negatives need no labels | no grades needed, but pairs that belong together, and that nobody else in the batch belongs | holds halfway: two rows of one question end at ln 2 |

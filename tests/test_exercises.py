@@ -95,6 +95,23 @@ def test_dictionaries_of_tensors_are_compared():
     assert "differ" in judge(parts, lambda x: {"n": 3})
 
 
+def test_zeros_and_ones_are_no_truth_values():
+    mask = Exercise(lambda x: x > 0, lambda g: [(torch.randn(9, generator=g),)], {}, [], ("", ""))
+    anywhere = Exercise(lambda x: bool((x > 0).any()), mask.inputs, {}, [], ("", ""))
+    each = Exercise(lambda x: (x > 0).tolist(), mask.inputs, {}, [], ("", ""))
+    count = Exercise(lambda x: (x > 0).sum().item(), mask.inputs, {}, [], ("", ""))
+    whole = Exercise(lambda x: (x > 0).int(), mask.inputs, {}, [], ("", ""))
+    for right in (lambda x: ~(x <= 0), lambda x: (x > 0).tolist(), lambda x: (x > 0).numpy()):
+        assert judge(mask, right) == ""
+    for wrong in (lambda x: (x > 0).int(), lambda x: (x > 0).float(), lambda x: (x > 0).int().tolist()):
+        assert "should be True and False" in judge(mask, wrong)
+    assert judge(anywhere, lambda x: (x > 0).numpy().any()) == judge(each, lambda x: [n > 0 for n in x.tolist()]) == ""
+    assert "should be True and False" in judge(anywhere, lambda x: int((x > 0).any()))
+    assert "should be True and False" in judge(each, lambda x: (x > 0).int().tolist())
+    assert judge(count, lambda x: sum(n > 0 for n in x.tolist())) == judge(whole, lambda x: (x > 0).long()) == ""
+    assert "should be a whole one" in judge(count, lambda x: (x > 0).float().sum().item())
+
+
 def two_lines_on(x, scale):
     rows = len(x)
     return x.mean(0) * scale / (rows - rows)[0]

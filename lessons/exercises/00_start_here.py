@@ -120,16 +120,20 @@ best = Exercise(
     reference=lambda scores, k: scores.argsort(descending=True)[:k],
     inputs=scores,
     mistakes={
-        "These are the lowest scores: `argsort` goes upwards unless it is told otherwise.": lambda s, k: s.argsort()[:k],
+        "These are the lowest scores: `argsort` goes upwards unless it is told otherwise.": lambda s, k: s.argsort()[
+            :k
+        ],
         "The right ones, but the worst of them first.": lambda s, k: s.argsort()[-k:],
-        "These are the scores themselves: the question is where they stand.": lambda s, k: s.topk(min(k, len(s))).values,
-        "This sorts by size without sign: a score of -0.5 is worse than 0.1, not better.": lambda s, k: (
-            s.abs().argsort(descending=True)[:k]
+        "These are the scores themselves: the question is where they stand.": lambda s, k: (
+            s.topk(min(k, len(s))).values
         ),
+        "This sorts by size without sign: a score of -0.5 is worse than 0.1, not better.": lambda s, k: s.abs().argsort(
+            descending=True
+        )[:k],
         "The first one is left out: indices begin at 0.": lambda s, k: s.argsort(descending=True)[1 : k + 1],
-        "These are ranks, not places: `argsort` of `argsort` says how high each stands.": lambda s, k: (
-            s.argsort(descending=True).argsort()[:k]
-        ),
+        "These are ranks, not places: `argsort` of `argsort` says how high each stands.": lambda s, k: s.argsort(
+            descending=True
+        ).argsort()[:k],
         "`topk` refuses a `k` above the number of scores: there may be fewer.": lambda s, k: s.topk(k).indices,
         "Only the single best is given: there should be k.": lambda s, k: s.argmax()[None],
     },
@@ -184,9 +188,14 @@ mean_reciprocal_rank = Exercise(
         "What was not found is left out of the mean: it counts as 0, so divide by the number of all queries.": lambda r: (
             sum(1 / rank for rank in found(r)) / max(1, len(found(r)))
         ),
+        "What was not found is left out of the mean, and if nothing is found it divides by 0: the divisor is the number "
+        "of all queries.": lambda r: sum(1 / rank for rank in found(r)) / len(found(r)),
         "This is the sum, not the mean.": lambda r: sum(1 / rank for rank in found(r)),
         "This is the reciprocal of the mean rank, not the mean of the reciprocals.": lambda r: (
             len(found(r)) / max(1, sum(found(r)))
+        ),
+        "This is the reciprocal of the mean rank (which there is not if nothing is found): take each 1 / rank first.": (
+            lambda r: len(found(r)) / sum(found(r))
         ),
         "Ranks are counted from 1 already: 1 / (rank + 1) gives the first place one half.": lambda r: (
             sum(1 / (rank + 1) for rank in found(r)) / len(r)

@@ -184,6 +184,11 @@ masked_max = Exercise(
         "These are the places of the largest values, not the values: `max(dim=1)` gives both.": lambda h, m: (
             h.masked_fill(~m[..., None], -torch.inf).argmax(dim=1)
         ),
+        "`max(dim=1)` gives the values and their places: return the values alone, `.values`, or use `amax`.": (
+            lambda h, m: h.detach().masked_fill(~m[..., None], -torch.inf).max(dim=1)
+        ),
+        "`max(dim=1)` gives values and places: take `.values`. And do not set the padding to 0, which beats every "
+        "negative number.": lambda h, m: (h.detach() * column(m)).max(dim=1),
     },
     equivalents=(
         lambda h, m: torch.stack([vectors[kept].amax(dim=0) for vectors, kept in zip(h, m, strict=True)]),

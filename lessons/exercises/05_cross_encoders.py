@@ -28,6 +28,7 @@ def bills(generator):
     yield 1, 2.0, 0.5
     yield 2, 3.0, 0.25
     yield 10_000, 0.0047, 0.0005
+    yield 5, 0.00123, 0.00037
     for n in torch.randint(3, 300, (4,), generator=generator).tolist():
         yield n, *(torch.rand(2, generator=generator) + 0.1).tolist()
 
@@ -66,6 +67,10 @@ cost = Exercise(
             n * n / 2 * p,
             n * o,
         ),
+        "N // 2 drops the half of an odd N: multiply first, N (N - 1) is always even.": lambda n, p, o: (
+            n // 2 * (n - 1) * p,
+            n * o,
+        ),
         "N (N + 1) / 2 pairs each sentence with itself as well: it is N (N - 1) / 2.": lambda n, p, o: (
             n * (n + 1) / 2 * p,
             n * o,
@@ -91,6 +96,21 @@ cost = Exercise(
             math.comb(n, 2) * p,
         ),
         "These are hours: the question is for seconds.": lambda n, p, o: (math.comb(n, 2) * p / 3600, n * o / 3600),
+        "These are whole seconds: a small collection would cost nothing. Do not round.": lambda n, p, o: (
+            int(math.comb(n, 2) * p),
+            int(n * o),
+        ),
+        "These are rounded: a small collection would cost nothing. Give the numbers as they come out.": lambda n, p, o: (
+            round(math.comb(n, 2) * p, 2),
+            round(n * o, 2),
+        ),
+        "The comparing of the vectors is charged as well: the exercise leaves it out.": lambda n, p, o: (
+            math.comb(n, 2) * p,
+            n * o + math.comb(n, 2) * o,
+        ),
+        "This is the cross-encoder's time alone: the result is a tuple of two numbers.": lambda n, p, o: (
+            math.comb(n, 2) * p
+        ),
     },
     equivalents=(
         lambda n, p, o: (sum(range(n)) * p, n * o),
@@ -113,6 +133,7 @@ def rankings(generator):
     yield [4, 2, 7, 1], torch.tensor([0.2, 0.9, 0.5, 0.99]), 3
     yield [0, 3, 1, 2], torch.tensor([-2.0, 1.5, -0.3, 4.0]), 2
     yield [5, 6], torch.tensor([0.1, 0.2]), 10
+    yield [3, 0, 2, 1], torch.tensor([0.911, 0.914, 0.913, 0.7]), 3
     for count, k in ((8, 5), (12, 1), (20, 10), (6, 6)):
         order = torch.randperm(count, generator=generator).tolist()
         yield order, torch.randn(count, generator=generator), k
@@ -173,6 +194,19 @@ rerank = Exercise(
             + [o[k:][i] for i in s[k:].argsort(descending=True).tolist()]
         ),
         "This is the retriever's own order: nothing was reranked.": lambda o, s, k: list(o),
+        "The scores are rounded before they are compared: those that lie close fall together.": lambda o, s, k: (
+            [o[i] for i in sorted(range(len(o[:k])), key=lambda i: -round(s[i].item(), 1))] + o[k:]
+        ),
+        "These are ranks, not places: one `argsort` is enough, a second turns it round.": lambda o, s, k: (
+            [o[i] for i in s[:k].argsort(descending=True).argsort().tolist()] + o[k:]
+        ),
+        "One candidate too many is sorted: the first k are `order[:k]`, of place 0 to k - 1.": lambda o, s, k: (
+            [o[i] for i in s[: k + 1].argsort(descending=True).tolist()] + o[k + 1 :]
+        ),
+        "These are scores, not candidates: the list is to hold the numbers of `order`.": lambda o, s, k: (
+            s[:k].sort(descending=True).values.tolist() + o[k:]
+        ),
+        "The front of `order` is sorted by number: sort it by the scores.": lambda o, s, k: sorted(o[:k]) + o[k:],
     },
     equivalents=(
         lambda o, s, k: [name for _, name in sorted(zip(s[:k].tolist(), o[:k], strict=True), reverse=True)] + o[k:],
@@ -253,6 +287,18 @@ padded_places = Exercise(
         "This is the width of each batch, added up: times the number of its texts.": lambda x, size: sum(
             int(batch.max()) for batch in downwards(x).split(size)
         ),
+        "`chunk(size)` makes `size` batches: `split(size)` makes batches of `size` texts.": lambda x, size: places(
+            downwards(x).chunk(size)
+        ),
+        "These are the places of the texts after sorting, not their lengths: take `.values`.": lambda x, size: places(
+            x.sort(descending=True).indices.split(size)
+        ),
+        "Every length counts once: texts of equal length are texts too.": lambda x, size: places(
+            x.unique().flip(0).split(size)
+        ),
+        "The places of each batch are not added up: the result is one number.": lambda x, size: [
+            int(batch.max()) * len(batch) for batch in downwards(x).split(size)
+        ],
         "Each batch is as wide as its shortest text: the longer ones would be cut.": lambda x, size: sum(
             int(batch.min()) * len(batch) for batch in downwards(x).split(size)
         ),
