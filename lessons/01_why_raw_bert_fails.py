@@ -190,6 +190,7 @@ def follows(firsts, seconds):
 passages = [list(cut_sentences([text])) for text in data.retrieval("test")[1].values()]
 passages = [passage for passage in passages if len(passage) >= 4][:120]
 first, second = ([passage[i] for passage in passages] for i in (1, 2))
+print("how often the head says that the second follows the first")
 for name, one, other in (
     ("neighbours", first, second),
     ("exchanged", second, first),
@@ -329,6 +330,7 @@ ways = {
     "word vectors": words.encode(texts),
     "all-MiniLM-L6-v2": goal.encode(texts),
 }
+print("STS test, Spearman x 100")
 for name, vectors in ways.items():
     cosines = pair_cosines(vectors)
     low, high = 100 * np.quantile(metrics.bootstrap(metrics.spearman, cosines, gold), [0.025, 0.975])
@@ -473,6 +475,7 @@ def repair(fitted_on, vectors, whiten):
     return (vectors - centre) @ (axes[:, real] / np.sqrt(variance[real]))  # (N, D) @ (D, real)
 
 
+print("STS test (anisotropy)")
 for name, way in {
     "mean, last layer": ("mean", LAST),
     "[CLS], last layer": ("cls", LAST),

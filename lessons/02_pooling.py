@@ -148,6 +148,7 @@ def lead(first, second, gold=gold):
     return np.quantile(metrics.bootstrap(difference, first, second, gold), [0.025, 0.975])
 
 
+print("STS test, Spearman x 100, the worst first")
 for name, some in sorted(vectors.items(), key=lambda item: spearman(item[1])):
     print(f"{name:14} {spearman(some):5.1f}   mean cosine {pairwise[name].mean():.2f}")
 for a, b in (("mean", "max"), ("mean", "cls"), ("max", "cls")):
@@ -215,6 +216,7 @@ own = beside_mask[0]  # (L,), true on the sentence's own tokens
 change = (one - other[own]).abs().max()
 leaked = cosine(one.mean(dim=0)[None], other.mean(dim=0)[None]).item()
 repaired = cosine(one.mean(dim=0)[None], other[own].mean(dim=0)[None]).item()
+print("the sentence alone and beside a long one")
 print(f"a token changes by more than 0.0001: {bool(change > 1e-4)}; places of padding: {(~own).sum()}")
 print(f"mean over the rectangle {leaked:.2f}, over the tokens {repaired:.2f}")
 print(f"length of a vector: of a token {one.norm(dim=1).mean():.1f}, of padding {other[~own].norm(dim=1).mean():.1f}")
@@ -304,6 +306,7 @@ for name, both in models.items():
 # **Predict, then run (3 of 4).** Now a passage in *every* batch: more padding than ever. Does all-MiniLM fall below 64.8?
 
 # %% jupyter={"outputs_hidden": true}
+print("padding averaged in everywhere")
 for name, both in models.items():
     everywhere = costs[name]["everywhere"] = damage(*both, 1)
     low, high = lead(everywhere, costs[name]["with passages"], grades)
@@ -519,6 +522,7 @@ for loss in (losses.CosineRegression(), losses.CoSENT()):
         learnt[type(loss).__name__] = learner.scorer(hidden).squeeze(1)  # (T, 1) -> (T,)
 scorer = learner
 after = {name: pooling.attention(hidden, tokens, scores) for name, scores in learnt.items()}
+print("STS test with a learned scorer")
 for name, some in after.items():
     print(f"{name:16} {spearman(some):.1f}   mean cosine {cosine(some[::2], some[1::2]).mean():.2f}")
 

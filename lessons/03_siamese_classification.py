@@ -103,6 +103,7 @@ def loss_by_hand(u, v, labels, weight):
     return total / len(labels)
 
 
+print("the loss of three pairs")
 print(f"our W      {loss_by_hand(u, v, labels, weight):.4f}")
 print(f"W of zeros {loss_by_hand(u, v, labels, weight * 0):.4f}")
 print(f"ln 3       {math.log(3):.4f}")
@@ -174,6 +175,7 @@ def slope(value):
     return torch.autograd.grad(value, w)[0].item()
 
 
+print("the slope of the distance")
 print("both sides ", slope((w * 2 - w * 5).abs()))
 print("through u  ", slope((w * 2 - (w * 5).detach()).abs()))  # detach: a number from here on, no gradient
 print("through v  ", slope(((w * 2).detach() - w * 5).abs()))
@@ -308,6 +310,7 @@ softmax_seconds = time.process_time() - started
 softmax_sides, softmax_sts = sides(softmax), sts(softmax)
 softmax_accuracy = accuracy(loss.head, *softmax_sides)
 quarters = torch.tensor(history.losses).chunk(4)  # 15 steps each, the last 12
+print("softmax, trained live")
 print("loss, quarter by quarter:", *(f"{quarter.mean():.3f}" for quarter in quarters))
 print(f"accuracy {softmax_accuracy:.1f} %, STS {softmax_sts:.1f} (raw {raw_sts:.1f})")
 
@@ -480,6 +483,7 @@ def shares(u, v):
     return (small_head @ torch.cat([u, v, (u - v).abs()]) + small_bias).softmax(dim=0)  # (3,)
 
 
+print("u = [2.0, 2.0]")
 for given in ([2.0, 2.0], [2.0, 0.5], [0.5, 2.0], [6.0, 6.0]):
     a, b = torch.tensor([2.0, 2.0]), torch.tensor(given)
     named = ", ".join(f"{name} {share:.2f}" for name, share in zip(data.NLI_LABELS, shares(a, b), strict=True))
@@ -565,8 +569,8 @@ print(*facts, sep="\n")
 plots.show(picture, alt="STS-B dev while lab-bert learns public NLI: " + "; ".join(facts))
 
 # %% [markdown]
-# *In-batch negatives (orange circles) gain 6.7 points in their first 6,400 triplets. The softmax objective (blue triangles) gains 0.2 in 16,000 pairs, and in nearly
-# 200,000 pairs at best 1.3.* (One run each; batch sizes and learning rates differ.) The paper's BERT-base, larger and with about a million pairs, five times as many, reached 77.03 on STS-B test.
+# *In-batch negatives (orange circles) gain 6.7 points in their first 6,400 triplets. The softmax objective (blue triangles) stands still for 16,000 pairs, has gained 5.3
+# after 64,000, and then hardly moves: 5.7 at best.* (One run each; batch sizes and learning rates differ.) **It does work, slowly.** The paper's BERT-base, larger and with about a million pairs, reached 77.03 on STS-B test.
 
 # %%
 # The numbers this page states
@@ -576,10 +580,12 @@ softmax_curve, in_batch_curve = (
 plans = {name: stored["runs"][name]["plan"] for name in ("softmax-nli", "in-batch-nli")}
 assert 190_000 < stored["runs"]["softmax-nli"]["rows"] < 200_000 and stored["curves"]["in-batch-nli"][1][0] == 50
 assert plans["in-batch-nli"]["batch_size"] == 128 and round(in_batch_curve[1] - in_batch_curve[0], 1) == 6.7
-assert round(max(softmax_curve) - softmax_curve[0], 1) == 1.3 and stored["runs"]["in-batch-nli"]["rows"] < 50_000
+assert round(max(in_batch_curve) - in_batch_curve[0], 1) == 9.0
+assert round(max(softmax_curve) - softmax_curve[0], 1) == 5.7 and stored["runs"]["in-batch-nli"]["rows"] < 50_000
 size = plans["softmax-nli"]["batch_size"]
 early = [score for step, score in stored["curves"]["softmax-nli"] if step * size <= 16_000]
-assert len(early) == 2 and round(max(early) - softmax_curve[0], 1) == 0.2
+assert len(early) == 2 and max(early) == softmax_curve[0]
+assert [round(score - early[0], 1) for step, score in stored["curves"]["softmax-nli"] if step * size == 64_000] == [5.3]
 print("Your numbers are those of the text.")
 
 # %% [markdown]
@@ -741,7 +747,7 @@ print("Your numbers are those of the text.")
 # | "`encode` can be trained through" | it returns NumPy: the head gets a gradient, the encoder none, and nothing complains | does not hold |
 # | "a loss near 1.0986 means a bug" | 900 pairs: still about 1.1; the same objective reaches 0.91 in three rounds of the course's NLI, and a dozen pairs fall below 0.3 in ten steps | not by itself: try a dozen pairs |
 # | "\|u−v\| is the part that matters" | paper: without it 66.0, with it 80.8. Here 21 runs within three points on STS dev; a frozen head: \|u−v\| alone 43.3 %, v alone 43.8 % | not shown here |
-# | "learning NLI teaches the cosine" | 8,000 public pairs: accuracy 36 → 54 %, STS-B no higher; 200,000 pairs bring less than 46,000 triplets in-batch | slowly, at best |
+# | "learning NLI teaches the cosine" | 8,000 public pairs: accuracy 36 → 54 %, STS-B no higher; 200,000 pairs bring 5.7 points, 46,000 triplets in-batch 9.0 | slowly |
 # | "the head is used at inference" | it is in no saved file, and the vectors are the same without it | does not hold |
 #
 # ## Take-aways

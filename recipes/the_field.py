@@ -72,8 +72,11 @@ def trained(
     encoders, started = [], time.process_time()
     for seed in range(3):
         torch.manual_seed(seed)
-        encoders.append(make())
-        train(encoders[-1], rows, deepcopy(loss), replace(plan, seed=seed), gradients=deepcopy(fill))
+        encoder = make()
+        encoder.backbone.precision = torch.bfloat16  # of the training alone
+        train(encoder, rows, deepcopy(loss), replace(plan, seed=seed), gradients=deepcopy(fill))
+        encoder.backbone.precision = torch.float32
+        encoders.append(encoder)
     return measured(method, needs, encoders, seconds=(time.process_time() - started) / 3, **more)
 
 

@@ -103,7 +103,8 @@ def table(rows: Iterable[dict]) -> Markdown:
     lines = ["| vectors | STS test | 95 % | seeds | lesson | paper |", "|---|--:|--:|--:|:-:|---|"]
     for row in sorted(rows, key=lambda row: np.mean(row["seeds"])):
         low, high = row["interval"]
-        score = f"{np.mean(row['seeds']):.1f} | {low:.1f} to {high:.1f} | {len(row['seeds'])}"
+        # no-break spaces: a row stays a line
+        score = f"{np.mean(row['seeds']):.1f} | {low:.1f}\u00a0to\u00a0{high:.1f} | {len(row['seeds'])}"
         name = row["name"].replace("|", "\\|")  # |u-v|
         lines.append(f"| {name} | {score} | {row['lesson']} | {row['paper']} |")
     return Markdown("\n".join(lines))

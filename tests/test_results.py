@@ -59,7 +59,7 @@ def test_stored_rows_are_those_of_the_lessons_so_far(tmp_path, monkeypatch):
     assert [row["name"] for row in results.rows("01")] == ["01"]
     lines = results.table(results.rows("02")).data.splitlines()
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| 02", "| 01"]
-    assert lines[3] == "| 01 | 9.0 | 9.0 to 9.0 | 1 | 01 |  |"
+    assert lines[3] == "| 01 | 9.0 | 9.0\u00a0to\u00a09.0 | 1 | 01 |  |"
     assert results.table([made[0] | {"name": "|u-v|"}]).data.splitlines()[2].startswith("| \\|u-v\\| | 9.0")
     for wrong in ("2", 2, "two"):
         with pytest.raises(ValueError, match="give the two digits"):
