@@ -521,9 +521,7 @@ for name, size in (("batch", 32), ("batch and queue", 32 * 17)):
         first, *others = [i % len(texts) for i in torch.randperm(2 * len(texts), generator=generator)[:size].tolist()]
         shares.append((first in others, any(article[i] == article[first] for i in others)))
     met[name] = [mean(column) for column in zip(*shares, strict=True)]
-    print(
-        f"{name:16} {size - 1} negatives: own passage among them in {met[name][0]:.0%}, own article in {met[name][1]:.0%}"
-    )
+    print(f"{name:16} {size - 1} negatives: own passage in {met[name][0]:.0%}, own article in {met[name][1]:.0%}")
 
 # %% [markdown]
 # In a batch one crop in twenty meets its own article; with the queue, more than half do, and 15 % meet another crop of *their own passage*, as a negative. In a large
