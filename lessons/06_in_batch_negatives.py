@@ -770,7 +770,7 @@ results.table(results.rows("06") + [live])
 # <details><summary>B. nothing before each has its own rate and several seeds</summary>Right.</details>
 # <details><summary>C. 512 will be better still</summary>No. Here it was not.</details>
 #
-# **Next:** lesson 07 drops even the pairs: a sentence is its own positive, and dropout makes the difference.
+# **Next:** [SimCSE](07_simcse.ipynb) drops even the pairs: a sentence is its own positive, and dropout makes the difference.
 #
 # **Sources.** Henderson et al. 2017, [Efficient Natural Language Response Suggestion](https://arxiv.org/abs/1705.00652); van den Oord et al. 2018,
 # [InfoNCE](https://arxiv.org/abs/1807.03748); Mikolov et al. 2013, [word2vec's negative sampling](https://arxiv.org/abs/1310.4546); Reimers & Gurevych 2019,

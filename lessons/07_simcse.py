@@ -569,7 +569,7 @@ results.table(results.rows("07") + [live, silent_live])
 # <details><summary>B. report both, and measure where they part</summary>Right. Here: the first gradient hardly changes with dropout.</details>
 # <details><summary>C. search for settings until it fits, and report those</summary>No. Then the test split has chosen.</details>
 #
-# **Next:** lesson 08 keeps the loss and looks for better pairs: prefixes, crops of passages, a queue of negatives.
+# **Next:** [Lesson 08](08_e5_and_contriever.ipynb) keeps the loss and looks for better pairs: prefixes, crops of passages, a queue of negatives.
 #
 # **Sources.** Gao et al. 2021, [SimCSE](https://arxiv.org/abs/2104.08821), Tables 1–6 and appendix A; Wang & Isola 2020, [alignment and uniformity](https://arxiv.org/abs/2005.10242); Srivastava et al. 2014,
 # [dropout](https://jmlr.org/papers/v15/srivastava14a.html); Izacard et al. 2022, [Contriever](https://arxiv.org/abs/2112.09118), whose crops these are.

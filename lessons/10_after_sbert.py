@@ -667,7 +667,7 @@ results.table([*results.rows("10"), live])
 # <details><summary>B. the teacher's vector</summary>Right, encoded once and kept.</details>
 # <details><summary>C. a paraphrase</summary>No. A single sentence is a row.</details>
 #
-# **Next:** lesson 11 looks at the whole field and at what its tables measure.
+# **Next:** lesson 11 puts vectors to work: search, clusters, mining, recommendation.
 #
 # **Sources.** Thakur et al. 2021, [Augmented SBERT](https://arxiv.org/abs/2010.08240); Goodfellow et al. 2015, [FGSM](https://arxiv.org/abs/1412.6572); Miyato et al. 2017,
 # [adversarial training for text](https://arxiv.org/abs/1605.07725); Hinton et al. 2015, [distillation](https://arxiv.org/abs/1503.02531); Sanh et al. 2019,
