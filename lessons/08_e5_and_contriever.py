@@ -15,7 +15,7 @@
 #
 # | | |
 # |---|---|
-# | Time | 55–65 minutes; the cells themselves run in about a minute and a half |
+# | Time | 55–65 minutes; the cells themselves run in about a minute |
 # | Comes before | [lesson 06](06_in_batch_negatives.ipynb), in-batch negatives: every training here uses its loss |
 # | Hardware | any laptop; no graphics card, no network |
 #
@@ -212,7 +212,9 @@ def draw_filter(ax, judge, k):
     ):
         ax.plot(places, values, color=colour, marker=marker, label=name)
     ax.axvline(k, color="black", linestyle=":")
-    ax.set(xscale="log", ylim=(0, 1.05), xlabel="k, of 1,500 passages", xticks=places, xticklabels=places)
+    ax.set(
+        xscale="log", ylabel="share", ylim=(0, 1.05), xlabel="k, of 1,500 passages", xticks=places, xticklabels=places
+    )
     ax.minorticks_off()
     ax.legend(frameon=False, loc="lower right")
     _, kept, good = next(row for row in table if row[0] == k)
@@ -343,7 +345,7 @@ for temperature in (0.01, 0.05, 0.2):
 # pushing. The measurement: one model for each temperature, and the cosines of the test queries with all passages.
 
 # %%
-spreads = named(stored["temperatures"])
+spreads = dict(sorted(named(stored["temperatures"]).items(), reverse=True))
 picture, ax = plots.figure(8, 3.6)
 for height, row in enumerate(spreads.values()):
     for shift, key, colour, marker in (
@@ -354,7 +356,7 @@ for height, row in enumerate(spreads.values()):
         ax.plot([low, high], [height + shift] * 2, color=colour)
         ax.plot(middle, height + shift, color=colour, marker=marker, label=key if height == 0 else None)
 labels = [name if name[0] in "ra" else f"τ = {name}" for name in spreads]
-ax.set(yticks=range(len(spreads)), yticklabels=labels, xlabel="cosine of query and passage", xlim=(-0.3, 1))
+ax.set(yticks=range(len(spreads)), yticklabels=labels, xlabel="cosine of query and passage", xlim=(-0.5, 1))
 ax.invert_yaxis()
 ax.legend(frameon=False, loc="lower left")
 told = "; ".join(f"{name}: unrelated {row['unrelated']}, matching {row['matching']}" for name, row in spreads.items())
@@ -430,6 +432,7 @@ print("teacher's choice", knows.exp().numpy().round(2), " student's", learns.exp
 # %%
 stages = named(stored["stages"])
 show_rows(stored["stages"])
+print("gain: of the first four over the first stage, of the others over the same pairs again")
 for row in stored["stages"]:
     more = f"right one first for {row['agrees']} of 1,005 training queries" if "agrees" in row else ""
     print(f"{row['name']:42} gain {row['gain'][0]} to {row['gain'][1]}  {more}")
@@ -486,16 +489,15 @@ picture, ax = plots.figure(8, 3.4)
 kinds = [(f"crops, momentum {m}, 16 batches", f"momentum {m}") for m in ("0", "0.99", "0.9995")]
 for (name, label), colour, marker in zip(kinds, plots.COLOURS, plots.MARKERS, strict=False):
     for kind, dash in (("fast", "-"), ("slow", ":")):
+        if label == "momentum 0" and kind == "slow":
+            continue  # there they are one and the same
         ages = table[name]["ages"][kind]
-        ax.plot(
-            range(len(ages)), ages, color=colour, marker=marker, linestyle=dash, label=f"{label}, by the {kind} one"
-        )
-ax.set(xlabel="age of the key, in steps", ylabel="cosine with the same text now", ylim=(None, 1))
+        ax.plot(range(len(ages)), ages, color=colour, marker=marker, linestyle=dash, label=f"{label}, {kind}")
+ax.set(xlabel="age of the key, in steps", ylabel="cosine with the same text now", ylim=(None, 1.02))
 ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 told = "; ".join(f"{label}: {table[name]['ages']['fast']}" for name, label in kinds)
-plots.show(
-    picture, alt=f"Cosine of a queued key with what the encoder says of its text now, by age. Fast encoder: {told}."
-)
+alt = f"Cosine of a queued key with what an encoder says of its text now, by age. Fast: {told}. Slow: 0.9 at any age."
+plots.show(picture, alt=alt)
 show_rows(views_stored["views"])
 for row in views_stored["views"]:
     print(f"{row['name']:42} gain over crops in the batch: {row['gain'][0]} to {row['gain'][1]}")

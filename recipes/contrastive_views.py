@@ -1,6 +1,6 @@
 """Lesson 08: search learnt from the passages alone: crops and inverse cloze, in the batch and with a momentum queue.
 
-`python recipes/contrastive_views.py`: bfloat16, some 5 minutes on one core; as many seeds as a row has numbers.
+`python recipes/contrastive_views.py`: bfloat16, some 6 minutes on one core; as many seeds as a row has numbers.
 """
 
 import time
