@@ -1,5 +1,6 @@
-"""The README's picture is the one that the first lesson draws, light enough to load, and described where it stands."""
+"""The README: its picture is the one that the first lesson draws, its tree and its closing table are true."""
 
+import json
 import re
 import runpy
 import subprocess
@@ -21,6 +22,12 @@ def test_the_readme_shows_it_with_alt_text():
     images = dict(re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")))
     alt = next(alt for alt, target in images.items() if target == "docs/map.png")
     assert len(alt) > 40
+
+
+def test_the_closing_table_is_what_was_measured():
+    methods = json.loads((ROOT / "data/results/the_field.json").read_text(encoding="utf-8"))["methods"]
+    table = runpy.run_path(str(ROOT / "recipes" / "the_field.py"))["table"](methods)
+    assert table in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def tree() -> tuple[list[str], list[str]]:
