@@ -40,9 +40,9 @@ def run(clean, raw):
     for name, order in judges.items():
         kept["filter"][name] = [[k, int((ranks(order) < k).sum()), int(true[ranks(order) < k].sum())] for k in KS]
     found = [s.row("true pairs", [s.found(one, *BOTH) for one in clean], places), s.row("all noisy pairs", places)]
-    for k in (20,):
-        parts = [[row for row, rank in zip(rows, ranks(order), strict=True) if rank < k] for order in orders]
-        epochs = [round(2 * len(rows) / len(some)) for some in parts]  # as many steps
-        made = [trained(some, seed, epochs=n) for seed, (some, n) in enumerate(zip(parts, epochs, strict=True))]
-        found.append(s.row(f"kept at {k}", [s.found(e, *BOTH) for e in made], places, pairs=[*map(len, parts)]))
+    k = 20
+    parts = [[row for row, rank in zip(rows, ranks(order), strict=True) if rank < k] for order in orders]
+    epochs = [round(2 * len(rows) / len(some)) for some in parts]  # as many steps
+    made = [trained(some, seed, epochs=n) for seed, (some, n) in enumerate(zip(parts, epochs, strict=True))]
+    found.append(s.row(f"kept at {k}", [s.found(e, *BOTH) for e in made], places, pairs=[*map(len, parts)]))
     return kept | {"noise": found}

@@ -157,9 +157,9 @@ def test_cached_trains_a_head_on_a_frozen_encoder_as_plain_does() -> None:
         torch.testing.assert_close(found[name], expected[name])
 
 
-def by_hand(model, weights, loss, texts: list[list[str]], labels, moves=None) -> tuple[Tensor, list[Tensor]]:
+def by_hand(model, loss, texts: list[list[str]], labels, moves=None) -> tuple[Tensor, list[Tensor]]:
     """The loss with every text by itself through transformers' own forward pass, and the embeddings that went in."""
-    moves, seen, vectors = iter(moves or []), [], []
+    moves, seen, vectors = moves and iter(moves), [], []
     tokenizer = tiny_tokenizer()
     for column in texts:
         found = []
@@ -168,7 +168,7 @@ def by_hand(model, weights, loss, texts: list[list[str]], labels, moves=None) ->
             embeddings = model.get_input_embeddings()(ids)  # (1, L, D)
             embeddings.retain_grad()
             seen.append(embeddings)
-            moved = embeddings if not weights else embeddings + next(moves)
+            moved = embeddings + next(moves) if moves else embeddings
             found.append(model(inputs_embeds=moved).last_hidden_state.mean(dim=1))
         vectors.append(torch.cat(found))
     return loss(vectors, labels), seen
@@ -185,13 +185,13 @@ def test_adversarial_equals_a_loop_over_texts(case: str, family: str, norm: str)
     value, found = filled(encoder, loss, gradients.Adversarial(epsilon, norm), batch, labels, 12)
 
     model = encoder.backbone.model
-    before, seen = by_hand(model, False, loss, texts, labels)
+    before, seen = by_hand(model, loss, texts, labels)
     before.backward()
     if norm == "sign":
         moves = [epsilon * embeddings.grad.sign() for embeddings in seen]
     else:
         moves = [epsilon * embeddings.grad / embeddings.grad.norm() for embeddings in seen]
-    after, _ = by_hand(model, True, loss, texts, labels, moves)
+    after, _ = by_hand(model, loss, texts, labels, moves)
     after.backward()
     assert after > before + 1e-3  # it is the loss that rises
     torch.testing.assert_close(value, (before + after).detach() / 2, rtol=1e-4, atol=1e-5)
