@@ -134,10 +134,10 @@ print("The toy is as described.")
 # labels they had. The views of the package change words:
 
 # %%
-from sbert_lab import results, tables, views
+from sbert_lab import results, views
 
 gold, test = data.sts("train", STS), data.sts("test", STS)
-table = {r["word"]: r["synonyms"].split(", ") for _, r in tables.records(data.CARRIED / "synonyms" / "synonyms.tsv")}
+table = data.synonyms()
 swap = views.synonyms(table)
 random = Random(4)
 for text in (gold[4].texts[0], gold[8].texts[1], gold[17].texts[0]):

@@ -5,12 +5,11 @@ from functools import partial
 
 import torch
 
-from sbert_lab import Plan, data, evaluation, gradients, load, losses, results, tables, train, views
+from sbert_lab import Plan, data, evaluation, gradients, load, losses, results, train, views
 
 began, GOLD, TEST = time.process_time(), data.sts("train"), data.sts("test")
 GRADES, EPOCHS = [row.label for row in TEST], 2
-SYNONYMS = {r["word"]: r["synonyms"].split(", ") for _, r in tables.records(data.CARRIED / "synonyms/synonyms.tsv")}
-TYPOS, SWAPS = partial(views.typos, rate=0.3), views.synonyms(SYNONYMS)
+TYPOS, SWAPS = partial(views.typos, rate=0.3), views.synonyms(data.synonyms())
 TESTS = {"clean": TEST} | {
     name: views.augmented(TEST, change, seed=10)[len(TEST) :] for name, change in (("typos", TYPOS), ("swaps", SWAPS))
 }

@@ -5,11 +5,10 @@ from random import Random
 
 import torch
 
-from sbert_lab import CrossEncoder, Plan, Row, data, evaluation, load, losses, results, similarity, tables, train, views
+from sbert_lab import CrossEncoder, Plan, Row, data, evaluation, load, losses, results, similarity, train, views
 
 began, GOLD, TEST, BFLOAT = time.process_time(), data.sts("train"), data.sts("test"), torch.bfloat16
 GRADES, POOL = [row.label for row in TEST], [text for row in GOLD for text in row.texts]
-SYNONYMS = {r["word"]: r["synonyms"].split(", ") for _, r in tables.records(data.CARRIED / "synonyms/synonyms.tsv")}
 VECTORS, TEACHER = torch.from_numpy(load("lab-bert").encode(POOL)), load("all-MiniLM-L6-v2")
 NEAREST = similarity.cosine_matrix(VECTORS, VECTORS).fill_diagonal_(-2).topk(5).indices.tolist()  # (1200, 5)
 
@@ -29,7 +28,7 @@ def judged(size, half, seed):
     u, v = (TEACHER.encode(side) for side in zip(*pairs, strict=True))
     graders = {"Augmented SBERT": cross.predict(pairs), "all-MiniLM": (u * v).sum(axis=1)}
     rows, found = {"gold alone": gold * 2 * half}, {"grader": cross.predict([row.texts for row in TEST])}
-    for name, change in (("synonyms", views.synonyms(SYNONYMS)), ("typos", views.typos)):
+    for name, change in (("synonyms", views.synonyms(data.synonyms())), ("typos", views.typos)):
         rows[name] = gold * (half - 1) + views.augmented(gold, change, seed, copies=half)
     for name, said in graders.items():
         rows[name] = gold * half + [Row(p, min(max(float(s), 0), 1)) for p, s in zip(pairs, said, strict=True)]

@@ -8,7 +8,6 @@ the encoder: `train(cross_encoder, rows, losses.PairScores(), plan)`.
 
 import warnings
 from collections.abc import Sequence
-from numbers import Integral
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from sbert_lab.backbone import Backbone, inference, longest_first
+from sbert_lab.settings import whole
 from sbert_lab.tokens import TOKENS_AT_ONCE, Tokens, check_text
 
 DROPOUT = 0.1  # in front of the scores while training, as in BERT
@@ -39,12 +39,9 @@ class CrossEncoder(nn.Module):
         super().__init__()
         if not isinstance(backbone, Backbone):
             raise TypeError(f"backbone is a {type(backbone).__name__}: give a Backbone, such as load(name).backbone")
-        whole = isinstance(classes, Integral) and not isinstance(classes, bool)
-        if not whole or classes < 1:
-            raise ValueError(f"classes is {classes!r}: give a whole number of at least 1")
+        self.backbone, self.classes = backbone, whole("classes", classes)
         _check_template(backbone)
         width = backbone.dimension
-        self.backbone, self.classes = backbone, int(classes)
         self.max_length = backbone.longest if max_length is None else max_length
         self.dense = nn.Linear(width, width)
         pooler = getattr(backbone.model, "pooler", None)

@@ -202,6 +202,12 @@ def glossary() -> list[dict[str, str]]:
     return [record for _, record in records(CARRIED / "glossary" / "glossary.tsv")]
 
 
+def synonyms() -> dict[str, list[str]]:
+    """Everyday words and what may stand in their place, for `views.synonyms`."""
+    table = records(CARRIED / "synonyms" / "synonyms.tsv")
+    return {record["word"]: record["synonyms"].split(", ") for _, record in table}
+
+
 def sentences() -> list[str]:
     """The course's sentences for unsupervised training, each once: of the sets' training parts (not queries) and more.
 

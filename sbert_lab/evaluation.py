@@ -1,7 +1,6 @@
 """One call measures an encoder: graded pairs, retrieval, classification, and the shape of its space."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from numbers import Integral
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ from sbert_lab import metrics
 from sbert_lab.data import Row, check_rows
 from sbert_lab.encoder import Encoder
 from sbert_lab.search import Exact
+from sbert_lab.settings import whole
 from sbert_lab.similarity import cosine, cosine_matrix
 
 
@@ -67,8 +67,7 @@ def retrieval(
     ValueError for an id that has no text and for a query without a relevant passage.
     """
     _check_judged(queries, passages, relevant)
-    if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
-        raise ValueError(f"k is {k!r}: give a whole number of at least 1")
+    k = whole("k", k)
     ids = list(passages)
     index = Exact(_encode(encoder, passages.values()))
     _, found = index.search(encoder.encode([queries[query] for query in relevant]), k)  # (Q, k)

@@ -8,15 +8,14 @@ None of them steps an optimizer.
 """
 
 import copy
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from numbers import Integral, Real
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from sbert_lab import settings
 from sbert_lab.cross_encoder import CrossEncoder
 from sbert_lab.encoder import Encoder
 from sbert_lab.losses import InBatchNegatives, gather_columns
@@ -74,8 +73,7 @@ class Adversarial:
     def __init__(self, epsilon: float = 1.0, norm: str = "l2") -> None:
         if norm not in ("l2", "sign"):
             raise ValueError(f"norm {norm!r} is not one of l2, sign")
-        _check("epsilon", epsilon, Real, "a number above 0", lambda value: 0 < value < math.inf)
-        self.epsilon, self.norm = float(epsilon), norm
+        self.epsilon, self.norm = settings.number("epsilon", epsilon, above=0), norm
 
     def __call__(
         self, encoder: Model, loss: nn.Module, columns: Sequence[Tokens], labels: Tensor | None, tokens_at_once: int
@@ -131,9 +129,8 @@ class Momentum:
     """
 
     def __init__(self, momentum: float = 0.9995, batches: int = 16) -> None:
-        _check("momentum", momentum, Real, "a number from 0 to below 1", lambda value: 0 <= value < 1)
-        _check("batches", batches, Integral, "a whole number from 1", lambda value: value >= 1)
-        self.momentum, self.batches = float(momentum), int(batches)
+        self.momentum = settings.number("momentum", momentum, least=0, below=1)
+        self.batches = settings.whole("batches", batches)
         self.encoder: Any = None  # the slower copy, made at the first batch
         self.queue: list[Tensor] = []  # (columns * N, D) a batch, the oldest first
 
@@ -174,11 +171,6 @@ def _output_of(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterato
         yield
     finally:
         hook.remove()
-
-
-def _check(name: str, value: Any, kind: Any, rule: str, holds: Callable[[Any], bool]) -> None:
-    if isinstance(value, bool) or not isinstance(value, kind) or not holds(value):
-        raise ValueError(f"{name} is {value!r}: give {rule}")
 
 
 def _chunks(columns: Sequence[Tokens], tokens_at_once: int) -> tuple[list[Tokens], Tensor]:

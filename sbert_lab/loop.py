@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sbert_lab import checkpoint, distributed
+from sbert_lab import checkpoint, distributed, settings
 from sbert_lab.tokens import TOKENS_AT_ONCE
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train. Raises ValueError for an impossible value.
+    """How to train. Raises ValueError for an impossible value, TypeError for what is no number.
 
     Learning rate, warm-up and the single epoch are those of Reimers & Gurevych 2019, section 3.1 (with batches of 16);
     weight decay and clipping those of the authors' published code. Steps are optimizer steps.
@@ -44,21 +44,17 @@ class Plan:
     checkpoint_every: int | None = None  # steps; None: once an epoch
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "tokens_at_once", "evaluate_every", "checkpoint_every"):
-            self._check(name, Integral, "a whole number from 1", lambda value: value >= 1)
-        for name in ("learning_rate", "head_learning_rate", "max_grad_norm"):
-            self._check(name, Real, "a number above 0", lambda value: 0 < value < math.inf)
-        self._check("seed", Integral, "a whole number from 0 to 2^32 - 1", lambda value: 0 <= value < 2**32)
-        self._check("warmup", Real, "a share from 0 to below 1", lambda value: 0 <= value < 1)
-        self._check("weight_decay", Real, "a number from 0", lambda value: 0 <= value < math.inf)
+        self._check(settings.whole, "epochs", "batch_size", "tokens_at_once", "evaluate_every", "checkpoint_every")
+        self._check(settings.whole, "seed", least=0, below=2**32)
+        self._check(settings.number, "learning_rate", "head_learning_rate", "max_grad_norm", above=0)
+        self._check(settings.number, "warmup", least=0, below=1)  # a share
+        self._check(settings.number, "weight_decay", least=0)
 
-    def _check(self, name: str, kind: Any, rule: str, holds: Callable[[Any], bool]) -> None:
-        value: Any = getattr(self, name)
-        if value is None and name in ("head_learning_rate", "evaluate_every", "checkpoint_every"):
-            return
-        if isinstance(value, bool) or not isinstance(value, kind) or not holds(value):
-            raise ValueError(f"Plan({name}={value!r}): it must be {rule}")
-        object.__setattr__(self, name, int(value) if kind is Integral else float(value))  # of numpy's numbers too
+    def _check(self, rule: Callable[..., float], *names: str, **bounds: float) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if value is not None or name not in ("head_learning_rate", "evaluate_every", "checkpoint_every"):
+                object.__setattr__(self, name, rule(name, value, **bounds))
 
 
 @dataclass

@@ -19,7 +19,6 @@ The losses that compare rows with each other (`CoSENT`, `InBatchNegatives`) see 
 
 import math
 from collections.abc import Callable, Sequence
-from numbers import Integral, Real
 from typing import ClassVar, Literal
 
 import torch
@@ -27,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sbert_lab.distributed import gather, rank
+from sbert_lab.settings import number, whole
 from sbert_lab.similarity import cosine, cosine_matrix, euclidean
 
 
@@ -120,10 +120,9 @@ class SoftmaxClassification(Loss):
         super().__init__()
         if features not in FEATURES:
             raise ValueError(f"features {features!r} is not one of {', '.join(map(repr, FEATURES))}")
-        _check_number("dim", dim, at_least=1, whole=True)
-        _check_number("classes", classes, at_least=2, whole=True)
-        self.dim, self.features, self.label_range = int(dim), features, (0, int(classes) - 1)
-        self.head = nn.Linear(self.dim * len(features.split(",")), int(classes))
+        self.dim, self.features, classes = whole("dim", dim), features, whole("classes", classes, least=2)
+        self.label_range = (0, classes - 1)
+        self.head = nn.Linear(self.dim * len(features.split(",")), classes)
 
     def value(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
         width = u.shape[1]
@@ -164,8 +163,7 @@ class CoSENT(Loss):
 
     def __init__(self, scale: float = 20.0) -> None:
         super().__init__()
-        _check_number("scale", scale, above=0)
-        self.scale = float(scale)
+        self.scale = number("scale", scale, above=0)
 
     def value(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
         # Not a mean over rows but one ranking of all rows: every process computes the same value of the whole batch,
@@ -191,8 +189,7 @@ class TripletMargin(Loss):
 
     def __init__(self, margin: float = 1.0, distance: str = "euclidean") -> None:
         super().__init__()
-        _check_number("margin", margin, at_least=0)
-        self.margin, self.distance = float(margin), _known_distance(distance)
+        self.margin, self.distance = number("margin", margin, least=0), _known_distance(distance)
 
     def value(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         distance = _DISTANCES[self.distance]
@@ -208,8 +205,7 @@ class PairContrastive(Loss):
 
     def __init__(self, margin: float = 0.5, distance: str = "cosine") -> None:
         super().__init__()
-        _check_number("margin", margin, at_least=0)
-        self.margin, self.distance = float(margin), _known_distance(distance)
+        self.margin, self.distance = number("margin", margin, least=0), _known_distance(distance)
 
     def value(self, u: Tensor, v: Tensor, labels: Tensor) -> Tensor:
         distances = _DISTANCES[self.distance](u, v)  # (B,)
@@ -229,8 +225,7 @@ class InBatchNegatives(Loss):
 
     def __init__(self, temperature: float = 0.05, symmetric: bool = False) -> None:
         super().__init__()
-        _check_number("temperature", temperature, above=0)
-        self.temperature, self.symmetric = float(temperature), symmetric
+        self.temperature, self.symmetric = number("temperature", temperature, above=0), symmetric
 
     def value(self, anchor: Tensor, positive: Tensor, *negatives: Tensor) -> Tensor:
         loss = self.choose(anchor, gather_columns([positive, *negatives]))
@@ -293,8 +288,7 @@ class ListwiseDistillation(Loss):
 
     def __init__(self, temperature: float = 0.05) -> None:
         super().__init__()
-        _check_number("temperature", temperature, above=0)
-        self.temperature = float(temperature)
+        self.temperature = number("temperature", temperature, above=0)
 
     def value(self, query: Tensor, *given: Tensor) -> Tensor:
         *candidates, teacher = given
@@ -315,8 +309,8 @@ class Projected(Loss):
 
     def __init__(self, dim: int, loss: Loss) -> None:
         super().__init__()
-        _check_number("dim", dim, at_least=1, whole=True)
-        self.dim, self.head, self.loss = int(dim), nn.Linear(int(dim), int(dim)), loss
+        self.dim, self.loss = whole("dim", dim), loss
+        self.head = nn.Linear(self.dim, self.dim)
         self.columns, self.labels, self.label_range = loss.columns, loss.labels, loss.label_range  # type: ignore[misc]
 
     def value(self, *given: Tensor) -> Tensor:
@@ -337,9 +331,8 @@ class PairScores(Loss):
 
     def __init__(self, classes: int = 1) -> None:
         super().__init__()
-        _check_number("classes", classes, at_least=1, whole=True)
-        self.classes = int(classes)
-        self.labels, self.label_range = ("float", (0, 1)) if classes == 1 else ("int", (0, self.classes - 1))
+        self.classes = whole("classes", classes)
+        self.labels, self.label_range = ("float", (0, 1)) if self.classes == 1 else ("int", (0, self.classes - 1))
 
     def value(self, scores: Tensor, labels: Tensor) -> Tensor:
         if scores.shape[1] != self.classes:
@@ -361,16 +354,6 @@ def _known_distance(distance: str) -> str:
     if distance not in _DISTANCES:
         raise ValueError(f"distance {distance!r} is not one of {', '.join(_DISTANCES)}")
     return distance
-
-
-def _check_number(
-    name: str, value: float, above: float = -math.inf, at_least: float = -math.inf, whole: bool = False
-) -> None:
-    number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
-    if not number or not (above < value < math.inf and value >= at_least):
-        bound = f"above {above}" if above > -math.inf else f"of at least {at_least}"
-        kind = "whole" if whole else "finite"
-        raise (ValueError if number else TypeError)(f"{name} is {value!r}: give a {kind} number {bound}")
 
 
 def _kind(x: object) -> str:

@@ -8,10 +8,11 @@ NaN in a table of results is found too late. Encoding and searching live in `eva
 
 import math
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from numbers import Integral
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from sbert_lab.settings import whole
 
 Array = NDArray[np.float64]
 
@@ -158,8 +159,7 @@ def _judged(ranked: Sequence[Hashable], relevant: Mapping | Collection, k: int) 
     """The documents of grade above 0, after checking the ranking."""
     if isinstance(ranked, str) or isinstance(relevant, str):
         raise TypeError("a ranking is a list of document ids and its relevant documents a dict or set, not one str")
-    if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
-        raise ValueError(f"k is {k!r}: give a whole number of at least 1")
+    whole("k", k)
     if len(set(ranked)) != len(ranked):
         raise ValueError(f"a ranking names a document once, but {len(ranked) - len(set(ranked))} are repeats")
     grades = dict(relevant) if isinstance(relevant, Mapping) else dict.fromkeys(relevant, 1.0)

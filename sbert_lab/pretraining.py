@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import BertForPreTraining, PreTrainedTokenizerFast
+from transformers import BertForPreTraining, PreTrainedModel, PreTrainedTokenizerFast
 
 from sbert_lab import loop
 from sbert_lab.backbone import Backbone
@@ -73,20 +73,28 @@ def start_from_words(model: BertForPreTraining, vectors: NDArray[np.float32], co
 
     From random embeddings the loss first stands for long where guessing by frequency stands; this begins there.
     """
-    table = torch.from_numpy(vectors)
-    known = table.abs().sum(dim=1) > 0
-    embeddings = model.bert.embeddings.word_embeddings.weight
-    embeddings[known] = (table / table[known].std() * STANDARD_DEVIATION)[known]
+    put_words(model.bert.embeddings.word_embeddings.weight, vectors, STANDARD_DEVIATION)
     frequency = torch.from_numpy(counts + 1.0)  # an entry never seen is rare, not impossible
     model.cls.predictions.bias.copy_((frequency / frequency.sum()).log())
 
 
-def save(model: BertForPreTraining, tokenizer: PreTrainedTokenizerFast, folder: str | Path) -> None:
-    """Write the model to `folder` in half precision, and its tokenizer; whoever loads it computes in float32."""
+@torch.no_grad()
+def put_words(embeddings: Tensor, vectors: NDArray[np.float32], deviation: float) -> None:
+    """Give `embeddings` (V, D) the `vectors` (V, D), scaled to a standard deviation; all-zero ones change nothing."""
+    table = torch.from_numpy(vectors)
+    known = table.abs().sum(dim=1) > 0
+    embeddings[known] = (table / table[known].std() * deviation)[known]
+
+
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: str | Path, **settings: float) -> None:
+    """Write the model to `folder` in half precision, and its tokenizer; whoever loads it computes in float32.
+
+    `settings` are those of its config that fine-tuning wants otherwise than pretraining did.
+    """
     halved = copy.deepcopy(model).half()
     halved.save_pretrained(folder)
     config = copy.deepcopy(model.config)
-    config.hidden_dropout_prob = 0.1  # for fine-tuning; dropout of attention would cost a CPU its fast kernel
+    config.update(settings)
     config.dtype = torch.float32  # loaders follow the config, not the file
     config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

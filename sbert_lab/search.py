@@ -1,7 +1,6 @@
 """Exact search, nothing approximated: by vectors, every query against every one, and by words."""
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import bm25s
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from sbert_lab.settings import whole
 from sbert_lab.similarity import unit
 from sbert_lab.tokens import check_text
 
@@ -38,7 +38,7 @@ class Exact:
         A single query (D,) gives two arrays (min(k, N),). Equal scores come in no particular order. Raises ValueError
         for k below 1 and for another width, TypeError for anything but an array of numbers.
         """
-        k = _count(k, len(self))
+        k = min(whole("k", k), len(self))
         single = np.ndim(queries) == 1 and len(queries) > 0
         rows = self._prepared([queries] if single else queries, "queries")  # (Q, D)
         if rows.shape[1] != self.vectors.shape[1]:
@@ -87,7 +87,7 @@ class BM25:
     def search(self, queries: Sequence[str], k: int) -> tuple[np.ndarray, np.ndarray]:
         """The `k` best texts of each query, best first: scores and indices, (Q, min(k, N)) each; 0: no shared word."""
         _check_texts(queries, "queries")
-        k = _count(k, len(self))
+        k = min(whole("k", k), len(self))
         if not len(queries):
             return np.empty((0, k), np.float32), np.empty((0, k), np.int64)
         indices, scores = self.index.retrieve(
@@ -101,9 +101,3 @@ def _check_texts(texts: Sequence[str], name: str) -> None:
         raise TypeError(f"{name} is a {type(texts).__name__}, {texts!r:.60}: give a list of texts")
     for text in texts:
         check_text(text, name)
-
-
-def _count(k: int, most: int) -> int:
-    if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
-        raise ValueError(f"k is {k!r}: give a whole number of at least 1")
-    return min(int(k), most)

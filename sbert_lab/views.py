@@ -12,6 +12,7 @@ from sbert_lab.data import Row
 from sbert_lab.tokens import check_text
 
 Change = Callable[[str, Random], str]  # of a text
+PUNCTUATION = ".,;:!?\"'()"  # around a word: it is never changed
 
 
 def twice(texts: Iterable[str]) -> list[Row]:
@@ -88,15 +89,17 @@ def augmented(rows: Sequence[Row], change: Change, seed: int, copies: int = 1) -
 def typos(text: str, random: Random, rate: float = 0.15) -> str:
     """The text with a share `rate` of its longer words mistyped: two neighbouring letters swapped, or one left out.
 
-    The first letter of a word stays, as in most human typing errors; words of fewer than four letters stay whole.
+    The first letter of a word stays, as in most human typing errors; words of fewer than four letters and the
+    punctuation around a word stay whole.
     """
 
     def mistyped(word: str) -> str:
-        if len(word) < 4 or random.random() >= rate:
+        core = word.strip(PUNCTUATION)
+        if len(core) < 4 or random.random() >= rate:
             return word
-        at = random.randrange(1, len(word) - 1)
-        swapped = word[at + 1] + word[at] if random.random() < 0.5 else word[at + 1]
-        return word[:at] + swapped + word[at + 2 :]
+        at = random.randrange(1, len(core) - 1)
+        swapped = core[at + 1] + core[at] if random.random() < 0.5 else core[at + 1]
+        return word.replace(core, core[:at] + swapped + core[at + 2 :])
 
     return " ".join(map(mistyped, text.split(" ")))
 
@@ -110,7 +113,7 @@ def synonyms(table: Mapping[str, Sequence[str]], rate: float = 0.5) -> Change:
     def change(text: str, random: Random) -> str:
         words = text.split(" ")
         for number, word in enumerate(words):
-            core = word.strip(".,;:!?\"'()")
+            core = word.strip(PUNCTUATION)
             known = table.get(core.lower())
             if known and random.random() < rate:
                 new = random.choice(known)

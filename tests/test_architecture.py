@@ -14,11 +14,11 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "sbert_lab"
 FILES = sorted(PACKAGE.glob("*.py"))
 FLOORS = [  # from the ground up
-    {"tokens", "similarity", "distributed", "checkpoint", "folders", "sources"},
+    {"settings", "tokens", "similarity", "distributed", "checkpoint", "folders", "sources"},
     {"attention", "pooling", "losses", "metrics", "static", "tables"},
     {"backbone", "corpus", "loop"},
     {"encoder", "cross_encoder", "data", "pretrained", "pretraining"},
-    {"gradients", "search", "views"},
+    {"gradients", "search", "spans", "views"},
     {"storage", "training", "evaluation"},
     {"plots", "doctor", "results"},
     {"widgets", "exercises"},

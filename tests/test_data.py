@@ -516,6 +516,11 @@ def test_sentences_are_each_once_and_of_the_training_parts(carried):
     assert data.sentences() == ["A.", "B.", "P.", "H.", "I.", "Q?", "R.", "E.", "S.", "First one.", "Second one."]
 
 
+def test_the_synonyms_are_read_word_by_word(carried):
+    carried("synonyms/synonyms.tsv", "word | synonyms", "big | large, huge", "fast | quick")
+    assert data.synonyms() == {"big": ["large", "huge"], "fast": ["quick"]}
+
+
 def test_the_glossary_is_read_term_by_term(carried):
     carried("glossary/glossary.tsv", "term | definition | ru", "token | A piece. | токен")
     assert data.glossary() == [{"term": "token", "definition": "A piece.", "ru": "токен"}]

@@ -257,9 +257,9 @@ def test_momentum_refuses_a_loss_without_candidates_by_its_name(case: str) -> No
     ("make", "words"),
     [
         (lambda: gradients.Adversarial(norm="l1"), "norm 'l1' is not one of l2, sign"),
-        (lambda: gradients.Adversarial(epsilon=0), "epsilon is 0: give a number above 0"),
-        (lambda: gradients.Momentum(momentum=1), "momentum is 1: give a number from 0 to below 1"),
-        (lambda: gradients.Momentum(batches=2.5), "batches is 2.5: give a whole number from 1"),
+        (lambda: gradients.Adversarial(epsilon=0), "epsilon is 0: give a finite number above 0"),
+        (lambda: gradients.Momentum(momentum=1), "momentum is 1: give a finite number of at least 0 and below 1"),
+        (lambda: gradients.Momentum(batches=2.5), "batches is 2.5: give a whole number of at least 1"),
     ],
 )
 def test_settings_out_of_range_are_named(make, words: str) -> None:

@@ -478,7 +478,7 @@ VECTORS, LISTWISE = losses.VectorDistillation(), losses.ListwiseDistillation()
         (lambda: losses.TripletMargin(distance="manhattan"), ValueError, "'manhattan' is not one of euclidean, cosine"),
         (lambda: losses.PairContrastive(margin=None), TypeError, "None"),
         (lambda: losses.SoftmaxClassification(8, 1), ValueError, "classes is 1: give a whole number of at least 2"),
-        (lambda: losses.SoftmaxClassification(8, 2.5), TypeError, "whole number"),
+        (lambda: losses.SoftmaxClassification(8, 2.5), ValueError, "whole number"),
         (lambda: losses.SoftmaxClassification(0, 3), ValueError, "dim is 0: give a whole number of at least 1"),
         (lambda: losses.SoftmaxClassification(True, 3), TypeError, "dim is True"),
         (lambda: losses.SoftmaxClassification(8, 3, "u,v,u+v"), ValueError, "features 'u,v,u+v' is not one of 'u,v'"),

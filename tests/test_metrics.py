@@ -143,7 +143,7 @@ NAN = float("nan")
         (lambda: m.ndcg(["a"], {"a": -1}), ValueError, "at least 0"),
         (lambda: m.ndcg(["a"], {"a": NAN}), ValueError, "finite"),
         (lambda: m.recall(["a"], {"a"}, k=0), ValueError, "k is 0"),
-        (lambda: m.recall(["a"], {"a"}, k=True), ValueError, "k is True"),
+        (lambda: m.recall(["a"], {"a"}, k=True), TypeError, "k is True"),
         (lambda: m.recall(["a"], {"a"}, k=2.0), ValueError, "k is 2.0: give a whole number"),
         (lambda: m.recall("abc", {"a"}), TypeError, "list of document ids"),
         (lambda: m.reciprocal_rank(["a"], []), ValueError, "without a relevant document"),

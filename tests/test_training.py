@@ -373,7 +373,11 @@ BAD = {
         lambda: train(tiny_encoder(), PAIRS, InBatchNegatives(), dev=lambda e: math.nan), ValueError, "dev returned nan"
     ),
     **{
-        f"Plan({name}={value!r})": (lambda name=name, value=value: Plan(**{name: value}), ValueError, f"Plan\\({name}=")
+        f"Plan({name}={value!r})": (
+            lambda name=name, value=value: Plan(**{name: value}),
+            ValueError if isinstance(value, float) or type(value) is int else TypeError,
+            f"{name} is {value!r}: give",
+        )
         for name, value in [
             ("epochs", 0), ("epochs", 1.5), ("batch_size", 0), ("batch_size", "32"), ("batch_size", True),
             ("learning_rate", 0), ("learning_rate", -1e-5), ("learning_rate", math.nan), ("learning_rate", None),

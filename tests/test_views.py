@@ -95,6 +95,15 @@ def test_typos_change_about_as_many_long_words_as_asked_by_one_slip_each() -> No
         assert 0.25 < changed[word] / 2000 < 0.35
 
 
+def test_typos_leave_the_punctuation_around_a_word_where_it_is() -> None:
+    seen = {views.typos('"Stair?" (its) here...', Random(number), rate=1.0) for number in range(200)}
+    assert {text.split(" ")[1] for text in seen} == {"(its)"}  # three letters
+    assert {text.split(" ")[0] for text in seen} == {
+        f'"{slip}?"' for slip in ("Sair", "Stir", "Star", "Satir", "Stiar", "Stari")
+    }
+    assert {text.split(" ")[2] for text in seen} == {"hre...", "hee...", "hree...", "heer..."}
+
+
 def test_synonyms_replace_whole_words_and_keep_capitals_and_punctuation() -> None:
     change = views.synonyms({"big": ("large", "huge"), "fast": ("quick",)}, rate=1.0)
     seen = {change('Big dogs, "big" bigger: fast.', Random(number)) for number in range(30)}
