@@ -89,6 +89,8 @@ def save(encoder: Encoder, folder: str | Path) -> None:
     """
     if not isinstance(encoder, Encoder):
         raise TypeError(f"save takes an Encoder, not {type(encoder).__name__}")
+    if type(encoder) is not Encoder:  # what it has beside an encoder's parts would be lost without a word
+        raise TypeError(f"save writes an Encoder, and a {type(encoder).__name__} is more: save its state_dict()")
     _check_finite(encoder, "the encoder")
     with replaced(Path(folder).resolve(), "modules.json", SAVED) as fresh:
         _write(encoder, fresh)

@@ -18,7 +18,7 @@ FLOORS = [  # from the ground up
     {"attention", "pooling", "losses", "metrics", "static", "tables"},
     {"backbone", "corpus", "loop"},
     {"encoder", "cross_encoder", "data", "pretrained", "pretraining"},
-    {"gradients", "search", "spans", "views"},
+    {"decoder", "gradients", "search", "spans", "views"},
     {"storage", "training", "evaluation"},
     {"plots", "doctor", "results"},
     {"widgets", "exercises"},
@@ -107,7 +107,7 @@ def lines_of_code(file: Path) -> int:
 
 def test_size() -> None:
     code = {file.name: lines_of_code(file) for file in FILES}
-    assert sum(code.values()) <= 3300, code
+    assert sum(code.values()) <= 3400, code
 
 
 def test_functions_are_short() -> None:
