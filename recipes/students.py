@@ -2,20 +2,20 @@
 
 import time
 
+import first_layers
 import torch
 
 from sbert_lab import Encoder, Plan, Row, data, evaluation, load, losses, results, similarity, train
-from sbert_lab.encoder import Dense
 
 began, teacher, TEST, TEXTS = time.process_time(), load("all-MiniLM-L6-v2"), data.sts("test"), data.sentences()
 VECTORS, LEARN = dict(zip(TEXTS, map(tuple, teacher.encode(TEXTS).tolist()), strict=True)), losses.VectorDistillation()
 
 
-def student(layers, dense=True):
+def student(layers):
     torch.manual_seed(0)
-    backbone = load("lab-bert", precision=torch.bfloat16).backbone
-    backbone.model.encoder.layer = backbone.model.encoder.layer[:layers]
-    return Encoder(backbone, dense=[Dense(256, 384, "identity")] if dense else [], normalize=dense)
+    encoder = first_layers.student(layers)
+    encoder.backbone.precision = torch.bfloat16
+    return encoder
 
 
 def measured(name, encoder):
@@ -36,9 +36,9 @@ def found(encoder):
     return {split: {name: own_first(encoder, split, name) for name in data.LANGUAGES} for split in ("train", "test")}
 
 
-models = [measured("all-MiniLM-L6-v2", teacher), measured("first 2 layers, untrained", student(2, dense=False))]
+models = [measured("all-MiniLM-L6-v2", teacher), measured("first 2 layers, untrained", Encoder(student(2).backbone))]
 nli, taught = data.triplets(data.nli("train"), hard=False), [Row((text,), vector) for text, vector in VECTORS.items()]
-train(pupil := student(2, dense=False), nli, losses.InBatchNegatives(), Plan(2, 32, 5e-4))
+train(pupil := Encoder(student(2).backbone), nli, losses.InBatchNegatives(), Plan(2, 32, 5e-4))
 models.append(measured("2 layers, in-batch, NLI, no teacher", pupil))
 for layers in (4, 1, 2):
     train(pupil := student(layers), taught, LEARN, Plan(3, 64, 1e-3))

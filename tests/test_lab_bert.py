@@ -10,14 +10,14 @@ import pytest
 import torch
 from safetensors import safe_open
 from sentence_transformers import SentenceTransformer
-from transformers import AutoTokenizer, BertForPreTraining
+from transformers import AutoTokenizer, BertForPreTraining, T5ForConditionalGeneration
 
 from sbert_lab import load, sources, static
 from sbert_lab.pretraining import Pretraining, mask
 from sbert_lab.tokens import Tokens
 
 ROOT = Path(__file__).resolve().parent.parent
-MODELS = {"lab-bert": 16_000_000, "lab-vectors": 4_000_000}  # bytes at most
+MODELS = {"lab-bert": 16_000_000, "lab-t5": 16_000_000, "lab-vectors": 4_000_000}  # bytes at most
 RESULTS = json.loads((ROOT / "data/results/lab_bert.json").read_text(encoding="utf-8"))
 TEXTS = ["The river froze over in January.", "In winter there is ice on the water.", "She plays the violin.", ""]
 
@@ -48,9 +48,20 @@ def test_lab_bert_has_the_shape_it_says():
     assert load("lab-bert").max_length == 512
 
 
-def test_every_library_computes_the_same_in_float32():
-    encoder = load("lab-bert", device="cpu")
-    theirs = SentenceTransformer(str(sources.find("lab-bert")), device="cpu")
+def test_lab_t5_has_the_shape_it_says_and_its_decoder():
+    encoder = load("lab-t5")
+    t5 = T5ForConditionalGeneration.from_pretrained(sources.find("lab-t5"), dtype=torch.float32).eval()
+    assert (t5.config.num_layers, t5.config.num_decoder_layers, t5.config.d_model, t5.config.d_ff) == (4, 2, 256, 1024)
+    ids = encoder.backbone.tokenizer(TEXTS[0], return_tensors="pt").input_ids
+    vectors = t5.encoder(ids).last_hidden_state[0]
+    np.testing.assert_allclose(encoder.encode(TEXTS[0]), vectors.mean(dim=0).detach(), atol=1e-5)
+    assert encoder.tokenize(["a b"])[0].ids.tolist()[-1] == encoder.backbone.tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize("name", ["lab-bert", "lab-t5"])
+def test_every_library_computes_the_same_in_float32(name):
+    encoder = load(name, device="cpu")
+    theirs = SentenceTransformer(str(sources.find(name)), device="cpu")
     assert next(theirs.parameters()).dtype == torch.float32
     np.testing.assert_allclose(encoder.encode(TEXTS), theirs.encode(TEXTS), atol=2e-6)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from tiny import tiny_encoder
-from transformers import BertForPreTraining
+from transformers import BertForPreTraining, T5ForConditionalGeneration
 
-from sbert_lab import load, save, static
+from sbert_lab import load, metrics, save, static
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 NLI = "premise\thypothesis\tlabel\n" + "".join(
@@ -78,6 +78,17 @@ def test_pretraining_leaves_a_bert(sets, monkeypatch, capsys):
     run(monkeypatch, "pretrain_lab_bert", "--start", sets / "run/model", "--folder", sets / "more", "--batch-size", 32)
     vocabularies = [load(sets / name / "model").backbone.tokenizer.get_vocab() for name in ("run", "more")]
     assert vocabularies[0] == vocabularies[1]
+
+
+def test_pretraining_leaves_a_t5(sets, monkeypatch, capsys):
+    run(monkeypatch, "pretrain_lab_t5", "--folder", sets / "run", "--batch-size", 8)
+    model = T5ForConditionalGeneration.from_pretrained(sets / "run/model")
+    assert (model.config.num_layers, model.config.num_decoder_layers) == (4, 2)
+    assert "'accuracy'" in capsys.readouterr().out
+    words, theirs = model.shared.weight.float(), load("lab-bert").backbone.model.get_input_embeddings().weight
+    assert len(words) == len(theirs) + 32  # sentinels
+    assert metrics.pearson(words[5:8192].detach().flatten(), theirs[5:].detach().flatten()) > 0.9  # it began there
+    assert load(sets / "run/model").encode("a cat").shape == (256,)
 
 
 def test_word_vectors_are_learnt(sets, monkeypatch):

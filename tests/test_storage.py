@@ -480,7 +480,7 @@ def test_a_link_out_of_the_hub_cache(cached: Path, saved: Path) -> None:
 def test_an_unknown_name_offline_lists_what_there_is(name: str, cached: Path) -> None:
     expected = (
         f"'{name}' is neither a folder nor a model that comes with the course "
-        "(all-MiniLM-L6-v2, lab-bert, lab-vectors), and the Hugging Face Hub cannot be reached: "
+        "(all-MiniLM-L6-v2, lab-bert, lab-t5, lab-vectors), and the Hugging Face Hub cannot be reached: "
         "give a folder or one of these names"
     )
     with pytest.raises(FileNotFoundError) as error:
