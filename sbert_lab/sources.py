@@ -47,6 +47,16 @@ CARRIED: dict[str, tuple[str | None, str, dict[str, str]]] = {
             "tokenizer_config.json": "7bc1e642a85448bbbc320c3cf3caf717f546cf60d5d85f5d1b4406b5cec025cd",
         },
     ),
+    "lab-t5": (
+        None,
+        "data/models/lab-t5",
+        {
+            "config.json": "7a530db01a6ddf94b038c9f128e4df924a5bc2fa4d243cec41cfef439862d626",
+            "model.safetensors": "457cc352468ee3cab9dbdcfe7afd25778ec2ab6f629e67edeeaf3bc01d2651db",
+            "tokenizer.json": "0f78d726f9901280fdb0a88810aaed81ac40d7ecd02904d916386fb48333a4e5",
+            "tokenizer_config.json": "d26eb91996b155c5167f2661bb163bbd946d6eb01d34977a4d5bed1580542f45",
+        },
+    ),
     "lab-vectors": (
         None,
         "data/models/lab-vectors",
