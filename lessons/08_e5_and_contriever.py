@@ -664,7 +664,7 @@ results.table([*results.rows("08"), trained])
 # <details><summary>B. So that old and new keys can be compared with each other</summary>Right: without it, ours broke down.</details>
 # <details><summary>C. So that there are no false negatives</summary>No. The queue has more of them than the batch.</details>
 #
-# **Next:** lesson 09, Sentence-T5: sentence vectors from a network that was built to write.
+# **Next:** [Sentence-T5](09_sentence_t5.ipynb): sentence vectors from a network that was built to write.
 #
 # **Sources.** Wang et al. 2022, [E5](https://arxiv.org/abs/2212.03533); Izacard et al. 2022, [Contriever](https://arxiv.org/abs/2112.09118); Lee et al. 2019, [inverse cloze](https://arxiv.org/abs/1906.00300);
 # He et al. 2020, [MoCo](https://arxiv.org/abs/1911.05722); the [model card of e5-base](https://huggingface.co/intfloat/e5-base).
