@@ -240,7 +240,7 @@ sizes = SelectionSlider(options=[50, 200, 600], value=200, description="Gold pai
 Explorer(draw, size=(8, 3.4), labels=sizes)
 
 # %% [markdown]
-# Nothing helps. With 50 labels synonyms end at 60.5 against 60.0, within chance (−0.1 to 1.1); with 200 all four additions *cost* one to two
+# Nothing helps. With 50 labels synonyms end at 60.5 against 60.0, within chance (−0.1 to 1.1); with 200 all four additions *cost* something, 0.8 to 1.9
 # points, with 600 the two silver ones do (63.2 and 62.2 against 64.9). Raw lab-bert, untrained, has 58.7.
 #
 # Thakur et al. report gains of up to 6 points. What differs here? Their cross-encoder was clearly better than its pupil. Ours is not: 55.2, 61.8 and 66.9
