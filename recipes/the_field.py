@@ -11,8 +11,8 @@ from copy import deepcopy
 from dataclasses import replace
 from random import Random
 
-import numpy as np
 import first_layers
+import numpy as np
 import torch
 
 from sbert_lab import (

@@ -55,7 +55,7 @@ def texts_with_spans(generator):
 def cut_spans(ids, spans, marks, end):
     ### BEGIN SOLUTION
     read, written, place = [], [], 0
-    for (start, stop), mark in zip(spans, marks):
+    for (start, stop), mark in zip(spans, marks, strict=False):  # there are more marks than spans
         read += ids[place:start] + [mark]
         written += [mark] + ids[start:stop]
         place = stop
