@@ -253,6 +253,7 @@ def draw(ax, sentence, layer):
     )
 
 
+# %%
 Explorer(
     draw,
     size=(8, 4.5),

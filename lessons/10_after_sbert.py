@@ -98,8 +98,7 @@ print(f"{by_loop:.4f} {vectorised:.4f} {package:.4f} {library:.4f}")
 #
 # - **FGSM** (fast gradient *sign* method, Goodfellow et al. 2015) moves every number by ε, up or down as its slope
 #   says,
-# - **FGM** (fast gradient method, Miyato et al. 2017) moves along the gradient itself, far where the slope is steep: ε
-#   · g / ‖g‖.
+# - **FGM** (fast gradient method, Miyato et al. 2017) moves by ε along the gradient g: ε · g / ‖g‖.
 #
 # **Predict, then run (1 of 4).** Only the five wrong numbers have a slope, so ε = 1/√5 makes the first move as long as
 # the second, with its ε = 1. Which raises the loss more? And a random move of the same length?
@@ -156,7 +155,7 @@ print(len(table), "words have synonyms")
 # nothing of senses.
 #
 # **Augmented SBERT** (Thakur et al. 2021) makes *new* pairs. A cross-encoder learns the few labels, then grades other
-# pairs; the bi-encoder learns from both, gold and *silver*. (In lesson 05 it led on graded pairs, 68.5 to 65.7, not
+# pairs; the bi-encoder learns from both, gold and *silver*. (In lesson 05 the cross-encoder led, 68.5 to 65.7, not
 # quite beyond chance.) Which pairs? We take 400 neighbours, one of a sentence's five nearest as raw lab-bert sees it,
 # and 400 drawn blindly. About one neighbour in eight is the partner that the sentence has in gold.
 #
@@ -193,8 +192,8 @@ plots.show(picture, alt=alt + f"spread from 0 to high grades (mean {means['neigh
 
 # %% [markdown]
 # *Blind pairs crowd at the lower end, neighbours fill the scale.* Their means are about 0.14 and 0.42, so a bi-encoder
-# fed on blind pairs would see little but low grades. Thakur et al. call the choice of pairs crucial. (The best pair of
-# our run shares its boots, nothing more: a grader with 200 labels can be sure and wrong.)
+# fed on blind pairs would see little but low grades. Thakur et al. call the choice of pairs crucial. (Our best pair has
+# boots in both sentences and nothing else in common: a grader with 200 labels can be sure and wrong.)
 #
 # **Stored** results: 50, 200 and 600 gold pairs, a fresh draw for each of 3 seeds. *Gold alone* sees them twelve, six
 # or two times. The other methods take as many steps, half of the rows gold, half new. *all-MiniLM* is a control, a much
@@ -362,7 +361,7 @@ told = "; ".join(
 )
 plots.show(
     picture,
-    alt=f"STS on clean and on mistyped test pairs by training. {told}. With typos it is eight to ten points less each time.",
+    alt=f"STS on clean and on mistyped test pairs by training. {told}. Typos cost eight to ten points each time.",
 )
 
 # %% [markdown]
@@ -371,9 +370,9 @@ plots.show(
 #
 # Typos cost 8.5 points (64.8 to 56.3), synonyms 1.6. The smallest FGSM lifts the mistyped pairs by 1.1 (0.2 to 2.1),
 # but the clean ones by 0.6 too: the distance is still 8.0. Of 18 comparisons it is the only one beyond chance upwards,
-# and one in 20 is outside by chance alone. And its second pass could pay for more plain training: three passes had 65.7
-# on clean pairs in lesson 05, this one 65.4. FGM with 0.6 lowers both (62.3 and 53.9) and leaves the distance as it
-# was. With ε = 0.03, or FGM's 2.0, about as long, everything falls.
+# and one in 20 is outside by chance alone. Its second pass could pay for two more epochs, too: three plain ones had
+# 65.7 on clean pairs in lesson 05, this run 65.4. FGM with 0.6 lowers both (62.3 and 53.9) and leaves the distance as
+# it was. With ε = 0.03, or FGM's 2.0, about as long, everything falls.
 #
 # Training on typos did not help against typos either (56.2). We had expected it to, and do not know why. What can be
 # said: **a small move of an embedding is not a typo**, which replaces the token by other pieces altogether. *Robust*
@@ -536,7 +535,7 @@ for place, language in enumerate(("en", *data.LANGUAGES)):
 # tells apart.
 #
 # **Stored**: the two-layer student, then ten passes over the 1,208 pairs of all four languages. How many translations
-# have their own English sentence nearest? Guessing finds 0.9 % of the 110 test sentences, 0.3 % of the 302 others.
+# have their own English sentence nearest? Guessing finds 0.9 % of the 110 test sentences, 0.3 % of the 302.
 
 # %%
 picture, ax = plots.figure(7.5, 3.4)
@@ -564,7 +563,7 @@ print("teacher, test:", taught_by["teacher"]["test"], "| English STS of the stud
 # Chinese beats guessing even so, by lengths and the few known characters: nothing else reaches the model. And Russian,
 # with next to no `[UNK]`, finds no more of the unseen: to be spelled is necessary, not enough. More sentences we have
 # not tried. English STS pays little, 68.0 to 66.8. A real multilingual student begins with a multilingual *tokenizer*,
-# as the paper's XLM-R, and far more sentences.
+# as the paper's XLM-R, and with far more sentences.
 
 # %%
 # The numbers this page states
@@ -619,8 +618,8 @@ print(f"pairs above 0.7: {alike.sum()}, of one group: {right:.0%}")
 # seed agrees, on mining and on STS.
 #
 # The pairs are good ones: of the 457 that the teacher puts above 0.7, nine in ten belong to one group, as the unused
-# labels show. Why the grades do not help, we have not tested; rows and loss both differ. In act 1, too, its cosines did
-# harm. The teacher itself has 93.8.
+# labels show. Why the grades do not help, we have not tested; rows and loss both differ. In act 1, too, this teacher's
+# cosines did harm. The teacher itself has 93.8.
 
 # %%
 # The numbers this page states

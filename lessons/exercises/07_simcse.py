@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Exercises: SimCSE
 #
-# Two measures of a space, the loss cut in two, and two dropout passes of a network. Write each function where it says so, then
-# run the check below it: it looks at values *and* gradients where there are any, and if something is wrong it says what. (Your function
-# runs in a process of its own, so what it prints there is not seen. Try it in a cell first.)
+# Two measures of a space, the loss cut in two, and two dropout passes of a network. Write each function where it says
+# so, then run the check below it: it looks at values *and* gradients where there are any, and if something is wrong it
+# says what. (Your function runs in a process of its own, so what it prints there is not seen. Try it in a cell first.)
 #
 # Stuck? `check.hint("alignment")` is a nudge, `check.hint("alignment", 2)` tells nearly all, and the solutions are in
 # [`../solutions`](../solutions/07_simcse.ipynb). The lesson is [SimCSE](../notebooks/07_simcse.ipynb).
@@ -38,6 +38,8 @@ def pairs(generator):
 def clouds(generator):
     for rows, width, shift in ((2, 3, 0.0), (3, 4, 1.0), (6, 8, 0.5), (12, 16, 3.0)):
         yield lengthened(generator, torch.randn(rows, width, generator=generator) + shift)
+    cloud = torch.randn(4, 5, generator=generator)
+    yield (torch.cat([cloud, 2 * cloud[:1]]),)  # the last has the direction of the first
 
 
 def views(generator):
@@ -54,8 +56,8 @@ def views(generator):
 # | Time, difficulty | 5 minutes, easy |
 # | Why it matters | one half of how SimCSE's authors explain what their training does |
 #
-# Write `alignment(u, v)`: from two tensors of shape (N, D), row *i* of both belonging together, to a scalar tensor. Bring every vector to length 1;
-# then the mean, over the pairs, of the squared distance. No vector is all zeros.
+# Write `alignment(u, v)`: from two tensors of shape (N, D), row *i* of both belonging together, to a scalar tensor.
+# Bring every vector to length 1; then the mean, over the pairs, of the squared distance. No vector is all zeros.
 
 
 # %% tags=["solution"]
@@ -100,6 +102,16 @@ alignment = Exercise(
         "Columns were brought to length 1, not rows: the norm runs over dim=1.": lambda u, v: (
             (F.normalize(u, dim=0) - F.normalize(v, dim=0)).square().sum(dim=1).mean()
         ),
+        "Only u was brought to length 1: v too.": lambda u, v: (unit(u) - v).square().sum(dim=1).mean(),
+        "Only v was brought to length 1: u too.": lambda u, v: (u - unit(v)).square().sum(dim=1).mean(),
+        "Rows were divided by their squared length: the root is missing.": lambda u, v: (
+            (u / u.square().sum(dim=1, keepdim=True) - v / v.square().sum(dim=1, keepdim=True))
+            .square()
+            .sum(dim=1)
+            .mean()
+        ),
+        "These are absolute differences: square them.": lambda u, v: (unit(u) - unit(v)).abs().sum(dim=1).mean(),
+        "This is the sum of both, not their difference.": lambda u, v: (unit(u) + unit(v)).square().sum(dim=1).mean(),
     },
     equivalents=(
         lambda u, v: (2 - 2 * F.cosine_similarity(u, v)).mean(),
@@ -122,8 +134,9 @@ alignment = Exercise(
 # | Time, difficulty | 10 minutes, medium |
 # | Why it matters | the other half; the pairs that a vector makes with itself spoil it unnoticed |
 #
-# Write `uniformity(x)`: from a tensor of shape (N, D), N at least 2, to a scalar tensor. Bring every vector to length 1; then the logarithm of
-# the mean of $e^{-2 d^2}$ over all pairs of *different* rows, $d$ being their distance.
+# Write `uniformity(x)`: from a tensor of shape (N, D), N at least 2, to a scalar tensor. Bring every vector to length
+# 1; then the logarithm of the mean of $e^{-2 d^2}$ over all pairs of rows *i* and *j*, *i* ≠ *j*; $d$ is their
+# distance. Two rows that happen to be equal are a pair like any other.
 
 
 # %% tags=["solution"]
@@ -147,6 +160,25 @@ def between(x):
 
 def with_oneself(x):
     return torch.exp(-2 * (2 - 2 * cosine_matrix(x, x))).mean().log()
+
+
+def by_value(x):
+    squared = 2 - 2 * cosine_matrix(x, x)
+    return torch.exp(-2 * squared[squared > 1e-5]).mean().log()
+
+
+def with_root(x, diagonal=False):
+    x = unit(x)
+    if not diagonal:
+        roots = [(a - b).square().sum().sqrt() for i, a in enumerate(x) for b in x[:i]]
+        return torch.exp(-2 * torch.stack(roots).square()).mean().log()
+    roots = (x[:, None] - x).square().sum(dim=-1).sqrt()
+    return torch.exp(-2 * roots.square())[~torch.eye(len(x), dtype=torch.bool)].mean().log()
+
+
+def each_row(x):
+    near = torch.exp(-2 * (2 - 2 * cosine_matrix(x, x))).fill_diagonal_(0)
+    return (near.sum(dim=1) / (len(x) - 1)).log().mean()
 
 
 def long_ones(x):
@@ -190,6 +222,27 @@ uniformity = Exercise(
         "The diagonal is set to 0 but still counted in the mean: divide by N (N - 1).": lambda x: (
             torch.exp(-2 * between(x)).sum().div(len(x) ** 2).log()
         ),
+        "Pairs were left out by their distance: two equal rows are a pair too. Leave out the diagonal by its place.": (
+            by_value
+        ),
+        "The value is right, the gradient NaN: a root has none at 0. d² needs no root.": with_root,
+        "The value is right, the gradient NaN: the diagonal's roots of 0 have none. d² needs no root.": lambda x: (
+            with_root(x, diagonal=True)
+        ),
+        "There is a logarithm for each row: one alone, of the mean over all pairs.": each_row,
+        "The squares are averaged over the D numbers: d² is their sum.": lambda x: (
+            torch.exp(-2 * between(x) / x.shape[1]).mean().log()
+        ),
+        "The cosine stands where d² should: of unit vectors, d² is 2 - 2 cos.": lambda x: (
+            torch.exp(-2 * (1 - between(x) / 2)).mean().log()
+        ),
+        "The whole exponent is squared: only d is.": lambda x: torch.exp(4 * between(x)).mean().log(),
+        "The whole tensor was brought to length 1: every row has a length of its own (dim=1).": lambda x: long_ones(
+            x / x.norm()
+        ),
+        "Columns were brought to length 1, not rows: the norm runs over dim=1.": lambda x: long_ones(
+            F.normalize(x, dim=0)
+        ),
     },
     equivalents=(
         by_loop,
@@ -202,8 +255,10 @@ uniformity = Exercise(
         ),
     ),
     hints=(
-        "Of unit vectors the squared distance is 2 - 2 cos, so one matrix product gives them all. Which entries do not count?",
-        "`squared[~torch.eye(len(x), dtype=torch.bool)]` are the pairs of different rows; then `torch.exp(-2 * …).mean().log()`.",
+        "Of unit vectors the squared distance is 2 - 2 cos, so one matrix product gives them all. Which entries do "
+        "not count?",
+        "`squared[~torch.eye(len(x), dtype=torch.bool)]` are the pairs that count; then "
+        "`torch.exp(-2 * …).mean().log()`.",
     ),
 )
 
@@ -215,9 +270,10 @@ uniformity = Exercise(
 # | Time, difficulty | 10 minutes, medium |
 # | Why it matters | it shows what is left of the loss when both views are the same |
 #
-# Write `pull_and_push(first, second, temperature)`: from two views of the same B sentences, tensors of shape (B, D), and a number, to a tensor of shape (2,).
-# Number 0, the **pull**: minus the mean of the cosines of first *i* and second *i*, divided by the temperature. Number 1, the **push**: the mean over *i* of
-# the logarithm of the sum, over all *j*, of $e^{\cos(\text{first}_i, \text{second}_j)/\tau}$. Together they are the in-batch loss.
+# Write `pull_and_push(first, second, temperature)`: from two views of the same B sentences, tensors of shape (B, D),
+# and a number, to a tensor of shape (2,). Number 0, the **pull**: minus the mean of the cosines of first *i* and second
+# *i*, divided by the temperature. Number 1, the **push**: the mean over *i* of the logarithm of the sum, over all *j*,
+# of $e^{\cos(\text{first}_i, \text{second}_j)/\tau}$. Together they are the in-batch loss.
 
 
 # %% tags=["solution"]
@@ -308,6 +364,30 @@ pull_and_push = Exercise(
         "The logarithm of the push is missing.": lambda a, b, t: parts(
             scores(a, b, t), scores(a, b, t).exp().sum(dim=1).mean()
         ),
+        "Number 1 is the whole loss: the push is the logarithm of the sum alone.": lambda a, b, t: parts(
+            scores(a, b, t), F.cross_entropy(scores(a, b, t), torch.arange(len(a)))
+        ),
+        "The push is the mean of the logarithms, not the logarithm of the mean.": lambda a, b, t: parts(
+            scores(a, b, t), scores(a, b, t).exp().sum(dim=1).mean().log()
+        ),
+        "In the push, each cosine is divided by the temperature; here the logarithm is.": lambda a, b, t: parts(
+            scores(a, b, t), scores(a, b, 1).logsumexp(dim=1).mean() / t
+        ),
+        "The push is not divided by the temperature; the pull is.": lambda a, b, t: parts(
+            scores(a, b, t), scores(a, b, 1).logsumexp(dim=1).mean()
+        ),
+        "The push has a minus: only the pull has one.": lambda a, b, t: parts(
+            scores(a, b, t), -scores(a, b, t).logsumexp(dim=1).mean()
+        ),
+        "The exponential of the push is missing.": lambda a, b, t: parts(
+            scores(a, b, t), scores(a, b, t).sum(dim=1).mean()
+        ),
+        "Only second was brought to length 1: first too.": lambda a, b, t: parts(
+            a @ unit(b).T / t, (a @ unit(b).T / t).logsumexp(dim=1).mean()
+        ),
+        "Only first was brought to length 1: second too.": lambda a, b, t: parts(
+            unit(a) @ b.T / t, (unit(a) @ b.T / t).logsumexp(dim=1).mean()
+        ),
     },
     equivalents=(
         through_the_loss,
@@ -335,9 +415,10 @@ pull_and_push = Exercise(
 # | Time, difficulty | 10 minutes, medium |
 # | Why it matters | without training mode there is no dropout, and who leaves it on measures noise ever after |
 #
-# Write `two_passes(network, x, seed)`: from a `torch.nn.Module` with dropout, its input, a tensor of shape (B, D), and a whole number, to a tensor of shape (2, B, D): what two passes of the
-# *whole* batch through the network in training mode give. Call `torch.manual_seed(seed)` once, before the first pass. Afterwards the network is in the mode
-# it had, training or not; all its layers have the same one. Gradients must flow to `x`.
+# Write `two_passes(network, x, seed)`: from a `torch.nn.Module` with dropout, its input, a tensor of shape (B, D), and
+# a whole number, to a tensor of shape (2, B, D): what two passes of the *whole* batch through the network in training
+# mode give. Call `torch.manual_seed(seed)` once, before the first pass. Afterwards the network is in the mode it had,
+# training or not; all its layers have the same one. Gradients must flow to `x`.
 
 
 # %% tags=["solution"]
@@ -376,7 +457,8 @@ class Network(torch.nn.Sequential):
     def __eq__(self, other):
         if [layer.training for layer in self.modules()] != [layer.training for layer in other.modules()]:
             raise ModeError("afterwards the network is in another mode than before")
-        return torch.equal(self[0].weight, other[0].weight)
+        pairs = zip(self.parameters(), other.parameters(), strict=True)
+        return all(torch.equal(a, b) and a.requires_grad == b.requires_grad for a, b in pairs)
 
     __hash__ = torch.nn.Module.__hash__
 
@@ -409,6 +491,15 @@ def at_once(network, x, seed):
     return found
 
 
+def one_by_one(network, x, seed):
+    before = network.training
+    network.train()
+    torch.manual_seed(seed)
+    found = torch.stack([torch.stack([network(row) for row in x]) for _ in range(2)])
+    network.train(before)
+    return found
+
+
 def mode_given(network, x, seed):
     torch.manual_seed(seed)
     return torch.stack([network(x), network(x)])
@@ -423,8 +514,8 @@ two_passes = Exercise(
             n, x, s, mode=False
         ),
         "The network stays in the mode it has: call network.train() first, or dropout may be off.": mode_given,
-        "Both passes are the same: call the network twice, and seed once, before the first pass only.": lambda n, x, s: (
-            passes(n, x, s, again=True)
+        "Both passes are the same: call the network twice, and seed once, before the first.": lambda n, x, s: passes(
+            n, x, s, again=True
         ),
         "Each pass has a seed of its own: seed once, before the first.": lambda n, x, s: torch.stack(
             [passes(n, x, s)[0], passes(n, x, s + 1)[0]]
@@ -444,6 +535,14 @@ two_passes = Exercise(
         ).flatten(0, 1),
         "This is the mean of the two passes: keep both.": lambda n, x, s: passes(n, x, s).mean(dim=0),
         "One pass over the batch twice draws other dropout: here, two passes over the whole batch.": at_once,
+        "The rows went through the network one by one: give it the whole batch.": one_by_one,
+        "The second pass is detached: both must learn.": lambda n, x, s: torch.stack(
+            [passes(n, x, s)[0], passes(n, x, s)[1].detach()]
+        ),
+        "The two passes stand side by side, shape (B, 2, D): stack them to (2, B, D).": lambda n, x, s: passes(
+            n, x, s
+        ).transpose(0, 1),
+        "These are two tensors: `torch.stack` makes one of them.": lambda n, x, s: tuple(passes(n, x, s)),
     },
     equivalents=(
         lambda n, x, s: passes(n, x, s) * 1.0,
@@ -451,7 +550,8 @@ two_passes = Exercise(
         lambda n, x, s: passes(n, x, s, after=n.training),
     ),
     hints=(
-        "`network.training` is the mode it has, `network.train(mode)` sets it. Remember it before you call `network.train()`.",
+        "`network.training` is the mode it has, `network.train(mode)` sets it. Remember it before you call "
+        "`network.train()`.",
         "`torch.manual_seed(seed)`, then `torch.stack([network(x), network(x)])`, then `network.train(before)`.",
     ),
 )

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Exercises: after SBERT
 #
-# Four small functions, one from each of four papers: a loss at several widths, an attack, a teacher's margin, and a fair choice
+# Four small functions, each at the heart of one method: a loss at several widths, an attack, a teacher's margin, and a fair choice
 # of pairs to label. Write each function where it says so, then run the check below it: it looks at the value, and where something is
 # trained at the gradient, and if something is wrong it says what. (Your function runs in a process of its own, so what it prints
 # there is not seen. Try it in a cell first.)
@@ -65,6 +65,7 @@ def widths(generator):
     cases = (
         (in_batch, 4, 8, [2, 4, 8]),
         (squared, 3, 6, [6]),
+        (squared, 5, 6, [3, 1]),
         (summed, 2, 5, [1, 3]),
         (in_batch, 6, 16, [16, 4, 2, 8]),
     )
@@ -107,6 +108,22 @@ matryoshka = Exercise(
         "These are the widths 1, 2, 3, …: take those that `dims` holds.": lambda loss, a, p, dims: (
             sum(loss(a[:, :d], p[:, :d]) for d in range(1, len(dims) + 1)) / len(dims)
         ),
+        "The rest is set to zero: cut it off, for a loss that is a mean counts the zeros.": lambda loss, a, p, dims: (
+            sum(loss(*(x * (torch.arange(x.shape[1]) < d) for x in (a, p))) for d in dims) / len(dims)
+        ),
+        "The parts between the widths are taken: each width begins at the first number.": lambda loss, a, p, dims: (
+            sum(
+                loss(a[:, low:high], p[:, low:high])
+                for low, high in zip([0, *sorted(dims)], sorted(dims), strict=False)
+            )
+            / len(dims)
+        ),
+        "The wide ones count more here: every width counts alike.": lambda loss, a, p, dims: (
+            sum(d * loss(a[:, :d], p[:, :d]) for d in dims) / sum(dims)
+        ),
+        "What is cut off is kept, `x[:, d:]`: take the first d, `x[:, :d]`.": lambda loss, a, p, dims: (
+            sum(loss(a[:, d:], p[:, d:]) for d in dims) / len(dims)
+        ),
         "Divided by the width D, not by the number of widths.": lambda loss, a, p, dims: (
             sum(loss(a[:, :d], p[:, :d]) for d in dims) / a.shape[1]
         ),
@@ -134,7 +151,7 @@ matryoshka = Exercise(
 # Miyato et al. (2017) move a *text*: all its tokens together, by the length ε, along the gradient. Write `attack(gradient, rows, epsilon)`:
 # `gradient` has the shape (T, D), one row a token of the whole batch; `rows` (T,) says to which text, 0, 1, …, each token belongs. The answer
 # has the shape (T, D): ε · g / ‖g‖, where ‖g‖ is the length of *all* numbers of the token's text. A text whose gradient is all
-# zeros does not move.
+# zeros does not move; one with a tiny gradient, as real ones are, moves by ε like any other.
 
 
 # %% tags=["solution"]
@@ -156,6 +173,7 @@ def slopes(generator):
         rows = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
         drawn = torch.randn(len(rows), width, generator=generator)
         yield drawn * (1 + rows)[:, None] * 0.3, rows, epsilon
+    yield drawn * 0.003, rows, 0.1  # real gradients are small: a mean over the batch stands behind them
     still = torch.tensor([[3.0, 4.0], [0.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
     yield still, torch.tensor([0, 1, 1, 2]), 0.5
     yield still, torch.tensor([2, 0, 0, 2]), 0.5  # tokens need not lie together, and one text may have none
@@ -168,6 +186,13 @@ def along(g, rows, e, p=2.0, power=1.0):
 
 def per_token(g, rows, e):
     return torch.where(g.norm(dim=1, keepdim=True) > 0, e * F.normalize(g, dim=1), torch.zeros_like(g))
+
+
+def last_token(g, rows, e):
+    squares = torch.zeros(int(rows.max()) + 1)
+    for row, square in zip(rows, g.square().sum(dim=1), strict=True):
+        squares[row] = square
+    return e * g / squares.sqrt()[rows][:, None].clamp(min=1e-30)
 
 
 def mean_length(g, rows, e):
@@ -208,6 +233,13 @@ attack = Exercise(
             e * g / torch.stack([g[rows == row].norm(dim=1).sum() for row in rows])[:, None]
         ),
         "The squares are averaged over the tokens, not added up: a long text then moves further.": mean_length,
+        "The last token's squares alone are kept: `squares[rows] += …` does not add up, `index_add` does.": last_token,
+        "The length is kept above 1, so a text with a small gradient moves too little: 1e-30 is enough.": lambda g, rows, e: (
+            e * g / torch.stack([g[rows == row].norm() for row in rows]).clamp(min=1)[:, None]
+        ),
+        "The longest token's length is taken: ‖g‖ is that of all tokens of the text.": lambda g, rows, e: (
+            torch.nan_to_num(e * g / torch.stack([g[rows == row].norm(dim=1).max() for row in rows])[:, None])
+        ),
     },
     equivalents=(
         lambda g, rows, e: (
@@ -235,7 +267,7 @@ attack = Exercise(
 # Hofstätter et al. (2020) let a cross-encoder teach a retriever. Write `margin_loss(query, positive, negative, right, wrong)`: three tensors of shape
 # (B, D), the student's vectors, and two of shape (B,), the teacher's scores of (query, positive) and (query, negative). The student's
 # score is the dot product. The answer is the mean over the rows of the squared difference between the student's margin,
-# positive less negative, and the teacher's.
+# positive less negative, and the teacher's. Detach nothing: the teacher's scores are numbers already.
 
 
 # %% tags=["solution"]
@@ -312,6 +344,16 @@ margin_loss = Exercise(
         "The negatives are detached: they must learn too.": lambda q, p, n, r, w: F.mse_loss(
             gap(q, p, n.detach()), r - w
         ),
+        "The teacher's scores are detached: no harm, but they are numbers already; leave `.detach()` out.": (
+            lambda q, p, n, r, w: F.mse_loss(gap(q, p, n), (r - w).detach())
+        ),
+        "The query is detached: it must learn too.": lambda q, p, n, r, w: F.mse_loss(gap(q.detach(), p, n), r - w),
+        "A margin beyond the teacher's costs nothing here: it should be met, not passed.": lambda q, p, n, r, w: (
+            (r - w - gap(q, p, n)).relu().square().mean()
+        ),
+        "The teacher's score of the negative is left out: its margin is right less wrong.": lambda q, p, n, r, w: (
+            F.mse_loss(gap(q, p, n), r)
+        ),
     },
     equivalents=(
         lambda q, p, n, r, w: F.mse_loss((q * (p - n)).sum(dim=1), r - w),
@@ -330,7 +372,7 @@ margin_loss = Exercise(
 # | | |
 # |---|---|
 # | Time, difficulty | 10 minutes, medium |
-# | Why it matters | drawn blindly, nearly all pairs have nothing in common, and the grader says 0 a thousand times |
+# | Why it matters | drawn blindly, nearly all pairs have nothing in common, and the grader says next to nothing a thousand times |
 #
 # Cut the cosines of all candidate pairs into bins, from *far* to *near*, and draw so that every bin gets its turn. Write `weights(bins)`: from
 # the number of each pair's bin, a whole-number tensor (P,), to the probability of drawing each pair, (P,): every bin *that occurs* is equally
@@ -379,6 +421,14 @@ weights = Exercise(
             (1 / b.unique(return_counts=True)[1]) / len(b.unique())
         ),
         "The share of each bin, not what a pair in it should get: divide 1 by it.": lambda b: sizes(b) / len(b),
+        "One pair of each bin gets all: within a bin every pair is equally likely.": lambda b: torch.tensor(
+            [(own not in b[:place]) / len(b.unique()) for place, own in enumerate(b)]
+        ),
+        "Only neighbours in the list are counted together: a bin's pairs may lie apart (`unique_consecutive`).": (
+            lambda b: (lambda _, run, size: 1 / (size[run] * len(size)))(
+                *b.unique_consecutive(return_inverse=True, return_counts=True)
+            )
+        ),
         "Divided by the number of pairs, not of bins.": lambda b: 1 / (sizes(b) * len(b)),
         "The root of the sizes is divided by: a full bin still is drawn more often.": lambda b: (
             sizes(b) ** -0.5 / (sizes(b) ** -0.5).sum()
