@@ -144,7 +144,7 @@ for gap in gaps:
     print(f"{gap:46} {tokenizer.decode(said[0])}")
 
 # %% [markdown]
-# A year where a year belongs, a wrong city, a poor animal: it has learnt the kind of thing that is missing, not the thing. (`[PAD]` is T5's start token.)
+# A city for a capital, a year for a year of birth, a species for an animal: it has learnt the kind of thing that is missing, not the thing. (`[PAD]` is T5's start token.)
 #
 # ## Three places for a vector
 #
@@ -183,7 +183,7 @@ with tempfile.TemporaryDirectory() as saved:
 #
 # "Sentence-T5 *generates* an embedding", one often reads. Let us count. Each half and the **output layer**, which turns a vector into scores of all 8,224 entries, report when they are called.
 #
-# **Predict, then run (3 of 4).** We write six tokens for one sentence, then take the vectors of 100 sentences in each of the three ways. How often is each part called?
+# **Predict, then run (3 of 4).** We write six tokens for one sentence, then take the vectors of 100 sentences, by the encoder's mean and by the decoder's first step. How often is each part called?
 
 # %% jupyter={"outputs_hidden": true}
 calls = {"encoder": 0, "decoder": 0, "output layer": 0}
@@ -363,7 +363,7 @@ plots.show(picture, alt="; ".join(told) + ".")
 # **Twins.** The all-random one ends at 56.1, so pretraining is worth 12.4 points. But the twin that kept only the *word vectors*, under random layers, has 66.5: from 4.2 behind to 0.1 ahead, which may be chance. **Most of what pretraining gave to
 # this test is the word vectors.** In search more is left: nDCG@10 38.9 against 33.7 (three seeds each; BM25 has 57.0). And before the training on NLI that twin is 8.9 points behind: the layers had learnt something, of which 1,154 triplets teach much again.
 #
-# And lab-bert, the teacher? Trained alike it has 64.8, the pupil 68.5. Another norm, no `[CLS]`, no dropout, smoother vectors: they differ in many ways, and we have not separated them.
+# And lab-bert, the teacher? Trained alike it has 64.8, the pupil 68.5. Another norm, no `[CLS]`, no dropout, a teacher of its own: they differ in many ways, and we have not separated them.
 #
 # The same training in sentence-transformers is the loss and the Trainer of [lesson 06](06_in_batch_negatives.ipynb), with a third column.
 

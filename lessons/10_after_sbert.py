@@ -97,7 +97,7 @@ print(f"{by_loop:.4f} {vectorised:.4f} {package:.4f} {library:.4f}")
 # little. Which way? Along the gradient, the way the loss rises. Two ways to spend the same length of 1:
 #
 # - **FGSM** (fast gradient *sign* method, Goodfellow et al. 2015) moves every number by ε, up or down as its slope
-#   says,
+# says,
 # - **FGM** (fast gradient method, Miyato et al. 2017) moves by ε along the gradient g: ε · g / ‖g‖.
 #
 # **Predict, then run (1 of 4).** Only the five wrong numbers have a slope, so ε = 1/√5 makes the first move as long as
@@ -366,7 +366,8 @@ plots.show(
 
 # %% [markdown]
 # *Means of three seeds with the 95 % interval over the test pairs. Whatever the training, the mistyped pairs lie eight
-# to ten points below the clean ones.* The gains in brackets are over plain training on the same pairs.
+# to ten points below the clean ones.* The gains in brackets are over plain training on the same pairs; *sign* is FGSM,
+# *l2* FGM.
 #
 # Typos cost 8.5 points (64.8 to 56.3), synonyms 1.6. The smallest FGSM lifts the mistyped pairs by 1.1 (0.2 to 2.1),
 # but the clean ones by 0.6 too: the distance is still 8.0. Of 18 comparisons it is the only one beyond chance upwards,
