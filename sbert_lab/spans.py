@@ -163,7 +163,7 @@ def _taught(teacher: Backbone, texts: Sequence[NDArray], at_once: int) -> Tensor
     first, last = [teacher.tokenizer.cls_token_id], [teacher.tokenizer.sep_token_id]
     whole = _tokens([np.concatenate([first, text, last]) for text in texts])
     with inference(teacher):
-        return torch.cat([F.layer_norm(teacher(part), [teacher.dimension]) for part in whole.split(at_once)]).clone()
+        return torch.cat([F.layer_norm(teacher(part), [teacher.dimension]) for part in whole.split(at_once)])
 
 
 @torch.inference_mode()
