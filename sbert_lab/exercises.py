@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -159,7 +160,7 @@ def _same(a: Any, b: Any, tolerance: float) -> bool:
         return len(a) == len(b) and all(_same(x, y, tolerance) for x, y in zip(a, b, strict=True))
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(_same(_as(a[key], b[key]), b[key], tolerance) for key in b)
-    if isinstance(a, Tensor) or isinstance(b, Tensor):
+    if isinstance(a, Tensor | np.ndarray) or isinstance(b, Tensor | np.ndarray):
         return False
     return bool(a == b)
 

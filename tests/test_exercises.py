@@ -135,6 +135,12 @@ def test_a_mistake_may_be_an_error():
     assert judge(fussy, lambda x: x.topk(3).values) == "too few"
 
 
+def test_an_array_where_a_mistake_gives_two_values_is_no_crash():
+    twice = Exercise(lambda x: 2 * x, lambda g: [(torch.ones(2),)], {"two values": lambda x: (x, x)}, [], ("", ""))
+    assert judge(twice, lambda x: 2 * x.numpy()) == ""
+    assert "The values differ" in judge(twice, lambda x: 3 * x.numpy())
+
+
 def test_there_are_exercises():
     assert LESSONS and all(len(checks.exercises(lesson)) >= 3 for lesson in LESSONS)
 
