@@ -471,6 +471,7 @@ plots.show(picture, alt="Gain of each setting over raw lab-bert, in points: " + 
 # %%
 picture, ax = plots.figure(8, 4.2)
 told = []
+print(f"{'':12}loss            STS dev at each mark")
 for number, (name, run) in enumerate(stored["long"].items()):
     name = name.replace("crops", "hard crops")
     _, aligned, spread = zip(*run["path"], strict=True)
@@ -479,7 +480,7 @@ for number, (name, run) in enumerate(stored["long"].items()):
     arrow = {"arrowstyle": "->", "color": plots.COLOURS[number], "lw": 2, "mutation_scale": 18}
     middle = [(path[0] + path[1]) / 2 for path in (spread, aligned)]
     ax.annotate("", middle, (spread[0], aligned[0]), arrowprops=arrow)
-    print("{:12} loss {:.3f} to {:.3f}".format(name, *run["losses"]), " STS dev", *(f"{x[0]:.1f}" for x in run["path"]))
+    print("{:12}{:.3f} to {:.3f} ".format(name, *run["losses"]), *(f"{x[0]:.1f}" for x in run["path"]))
     told.append(f"{name} from ({spread[0]}, {aligned[0]}) to ({spread[-1]}, {aligned[-1]})")
 ax.set(xlabel="uniformity (lower is better)", ylabel="alignment (lower is better)")
 ax.legend(frameon=False)

@@ -45,7 +45,6 @@ plan = Plan(**chosen, warmup=0.02, evaluate_every=1_000, checkpoint_every=500)
 longest = (64, 64, 128, 512)  # in tokens; the long windows teach the late positions
 pretraining.pretrain(model, text, plan, longest=longest, held_out=held_out, folder=given.folder)
 if distributed.rank() == 0:
-    # Dropout for fine-tuning; that of attention would cost a CPU its fast kernel.
-    pretraining.save(bert, tokenizer, given.folder / "model", hidden_dropout_prob=0.1)
+    pretraining.save(bert, tokenizer, given.folder / "model", hidden_dropout_prob=0.1)  # attention's would be slow
     print(pretraining.measure(model, held_out))
 distributed.stop()
