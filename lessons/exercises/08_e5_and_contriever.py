@@ -1,12 +1,13 @@
 # %% [markdown]
 # # Exercises: training for search
 #
-# The prefix, the consistency filter, learning from a teacher's list, and the queue. Write each function where it says so, then run
-# the check below it; if something is wrong it says what. (Your function runs in a process of its own, so what it prints there is not
-# seen. Try it in a cell first.)
+# The prefix, the consistency filter, learning from a teacher's list, and the queue. Write each function where it says
+# so, then run the check below it; if something is wrong it says what. (Your function runs in a process of its own, so
+# what it prints there is not seen. Try it in a cell first.)
 #
-# Stuck? `check.hint("consistent")` is a nudge, `check.hint("consistent", 2)` tells nearly all, and the solutions are in
-# [`../solutions`](../solutions/08_e5_and_contriever.ipynb). The lesson is [E5 and Contriever](../notebooks/08_e5_and_contriever.ipynb).
+# Stuck? `check.hint("consistent")` is a nudge, `check.hint("consistent", 2)` tells nearly all, and the solutions are
+# in [`../solutions`](../solutions/08_e5_and_contriever.ipynb). The lesson is [E5 and
+# Contriever](../notebooks/08_e5_and_contriever.ipynb).
 
 # %%
 import torch
@@ -29,8 +30,9 @@ from sbert_lab.exercises import Exercise
 # | Time, difficulty | 5 minutes, easy |
 # | Why it matters | forgotten or doubled prefixes raise no error; search merely gets worse |
 #
-# Write `prefixed(texts, prefix)`: from a list of texts and a prefix such as `"query: "` to a list in which each text stands behind the
-# prefix. A text that begins with exactly this prefix already stays as it is. Change nothing else of the texts.
+# Write `prefixed(texts, prefix)`: from a list of texts and a prefix such as `"query: "` to a list in which each text
+# stands behind the prefix. A text that begins with exactly this prefix already stays as it is. Change nothing else of
+# the texts.
 
 
 # %% tags=["solution"]
@@ -49,6 +51,7 @@ def texts(generator):
     yield ["why is the soup bland", "query: why is the soup bland", "Rings of Saturn"], "query: "
     yield ["passage: Slugs eat lettuce.", " query: with a blank before it", "query:without one behind it"], "query: "
     yield ["Query: in capitals", "what is a query: a question", "a passage: a way through", ""], "query: "
+    yield ["query: query: it stands there twice", "query:", "a log of\nquery: lines"], "query: "
     yield ["passage: Slugs eat lettuce.", "query: slugs", "\tTabs and  two blanks "], "passage: "
     yield [], "query: "
 
@@ -89,6 +92,9 @@ prefixed = Exercise(
         "Any text with a colon counts as prefixed here: only this prefix does.": lambda given, prefix: [
             text if ": " in text else prefix + text for text in given
         ],
+        "A prefix that stands there twice is cut to one: a text that begins with it stays as it is.": (
+            lambda given, prefix: [prefix + text.removeprefix(prefix).removeprefix(prefix) for text in given]
+        ),
     },
     equivalents=(
         lambda given, prefix: [("" if text[: len(prefix)] == prefix else prefix) + text for text in given],
@@ -108,9 +114,10 @@ prefixed = Exercise(
 # | Time, difficulty | 10 minutes, medium |
 # | Why it matters | it is how E5 came from 1.3 billion noisy pairs to 270 million |
 #
-# Write `consistent(scores, own, k)`: `scores` of shape (Q, N) holds each query's score with each passage, `own`, whole numbers of shape
-# (Q,), the number of the passage it was paired with. A pair is kept if *fewer than* `k` passages score strictly higher than its own. Return the
-# numbers of the kept pairs, a whole-number tensor in ascending order. `k` is at least 1.
+# Write `consistent(scores, own, k)`: `scores` of shape (Q, N) holds each query's score with each passage, `own`, whole
+# numbers of shape (Q,), the number of the passage it was paired with. A pair is kept if *fewer than* `k` passages
+# score strictly higher than its own. Return the numbers of the kept pairs, a whole-number tensor in ascending order.
+# `k` is at least 1.
 
 
 # %% tags=["solution"]
@@ -132,6 +139,7 @@ def pools(generator):
     yield torch.tensor([[0.9, 0.2, 0.1], [0.8, 0.3, 0.5], [0.1, 0.2, 0.3]]), torch.tensor([0, 1, 1]), 2
     yield torch.tensor([[0.5, 0.5, 0.5, 0.1], [0.7, 0.7, 0.2, 0.9]]), torch.tensor([2, 1]), 2  # equal scores
     yield torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([0, 1]), 1  # nothing is kept
+    yield torch.full((3, 3), 0.5), torch.tensor([0, 1, 2]), 1  # nothing beats anything: all are kept
     for queries, passages, k in ((6, 6, 2), (12, 5, 1), (8, 20, 5), (5, 4, 9)):
         own = torch.randint(0, passages, (queries,), generator=generator)
         yield torch.randn(queries, passages, generator=generator), own, k
@@ -183,9 +191,18 @@ consistent = Exercise(
             better(s, own * 0) < k
         ).nonzero()[:, 0],
         "These are how many are better, for each pair: now compare with k.": lambda s, own, k: better(s, own),
+        "Where scores are equal, `topk` drops a passage that too few beat: count the strictly higher ones.": (
+            lambda s, own, k: (s.topk(min(k, s.shape[1]), dim=1).indices == own[:, None]).any(dim=1).nonzero()[:, 0]
+        ),
+        "Where no pair is kept, a list without numbers becomes a tensor of floats: give it `dtype=torch.int64`.": (
+            lambda s, own, k: torch.tensor(by_loop(s, own, k).tolist())
+        ),
     },
     equivalents=(
         by_loop,
+        lambda s, own, k: (s.gather(1, own[:, None]) >= s.topk(min(k, s.shape[1]), dim=1).values[:, -1:]).nonzero()[
+            :, 0
+        ],
         lambda s, own, k: torch.where((s > s.gather(1, own[:, None])).sum(dim=1) < k)[0],
         lambda s, own, k: torch.arange(len(s))[
             torch.searchsorted((-s).sort(dim=1).values, -s.gather(1, own[:, None]))[:, 0] < k
@@ -205,10 +222,11 @@ consistent = Exercise(
 # | Time, difficulty | 10 minutes, medium |
 # | Why it matters | it is the second stage of E5 and of many search models since |
 #
-# Write `listwise_kl(student, teacher, temperature)`: two tensors of shape (B, C), each row a query, each column one of its C candidates; `student`
-# holds cosines, `teacher` scores of any size. Both become choices by a softmax over the candidates; the student's cosines are divided by the
-# temperature first, the teacher's scores are not. Return the Kullback–Leibler divergence Σ P log(P / Q), P being the teacher's
-# choice and Q the student's, averaged over the queries. The teacher takes no gradient.
+# Write `listwise_kl(student, teacher, temperature)`: two tensors of shape (B, C), each row a query, each column one of
+# its C candidates; `student` holds cosines, `teacher` scores of any size. Both become choices by a softmax over the
+# candidates; the student's cosines are divided by the temperature first, the teacher's scores are not. Return the
+# Kullback–Leibler divergence Σ P log(P / Q), P being the teacher's choice and Q the student's, averaged over the
+# queries. The teacher takes no gradient.
 
 
 # %% tags=["solution"]
@@ -294,6 +312,18 @@ listwise_kl = Exercise(
         "kl_div wants the student's *logarithms* first: log_softmax, not softmax.": lambda s, t, temperature: F.kl_div(
             (s / temperature).softmax(dim=1), t.detach().softmax(dim=1), reduction="batchmean"
         ),
+        "kl_div got the teacher's logarithms: it wants P itself, or `log_target=True`.": lambda s, t, temperature: (
+            F.kl_div(softened(s, temperature), t.detach().log_softmax(dim=1), reduction="batchmean")
+        ),
+        "The whole is multiplied by temperature², as some distillation losses do: not here.": (
+            lambda s, t, temperature: temperature**2 * kl(softened(s, temperature), t.detach().log_softmax(dim=1))
+        ),
+        "P is detached, but not log P: detach the teacher where it comes in.": lambda s, t, temperature: (
+            (t.detach().softmax(dim=1) * (t.log_softmax(dim=1) - softened(s, temperature))).sum(dim=1).mean()
+        ),
+        "The softmax comes before the temperature: divide the cosines first.": lambda s, t, temperature: kl(
+            (s.softmax(dim=1) / temperature).log(), t.detach().log_softmax(dim=1)
+        ),
         "This is the squared difference of the scores: compare the choices, after the softmax.": (
             lambda s, t, temperature: F.mse_loss(s / temperature, t.detach())
         ),
@@ -320,10 +350,11 @@ listwise_kl = Exercise(
 # | Time, difficulty | 10 minutes, easy, if you keep old and new apart |
 # | Why it matters | MoCo, and with it Contriever, is these two lines |
 #
-# Write `step(slow, fast, queue, keys, momentum, size)`. `slow` and `fast` are weights of the two encoders, of one shape: the new slow weight is `momentum`
-# parts of the old slow one and 1 − `momentum` parts of the fast one. `queue` of shape (K, D) holds keys of earlier batches, the oldest first, `keys` of shape
-# (B, D) the new ones: they go to its end, and of all only the last `size` rows stay. Return both, new slow weight and new queue, as a tuple. Nothing here takes a
-# gradient, and your inputs must stay as they are.
+# Write `step(slow, fast, queue, keys, momentum, size)`. `slow` and `fast` are weights of the two encoders, of one
+# shape: the new slow weight is `momentum` parts of the old slow one and 1 − `momentum` parts of the fast one. `queue`
+# of shape (K, D) holds keys of earlier batches, the oldest first, `keys` of shape (B, D) the new ones: they go to its
+# end, and of all only the last `size` rows stay. Return both, new slow weight and new queue, as a tuple of tensors.
+# Nothing here takes a gradient, and your inputs must stay as they are.
 
 
 # %% tags=["solution"]
@@ -347,6 +378,8 @@ def states(generator):
         (5, 2, 4, 0.99, 6),
         (3, 5, 2, 0.2, 4),
         (6, 1, 3, 0.0, 6),
+        (1, 4, 2, 0.7, 6),
+        (7, 2, 2, 0.6, 5),
     ):
         weights = [torch.randn(width, width, generator=generator) for _ in range(2)]
         rows = [torch.randn(count, width, generator=generator) for count in (held, new)]
@@ -399,6 +432,15 @@ step = Exercise(
             mixed(slow, fast, m),
             torch.cat([queue[len(keys) :], keys])[-size:],
         ),
+        "`size` rows of the old queue stay, and the new ones on top: join first, then cut.": (
+            lambda slow, fast, queue, keys, m, size: (mixed(slow, fast, m), torch.cat([queue[-size:], keys]))
+        ),
+        "While there is room, the start of your slice falls below 0, and then it counts from the end.": (
+            lambda slow, fast, queue, keys, m, size: (
+                mixed(slow, fast, m),
+                torch.cat([queue, keys])[len(queue) + len(keys) - size :],
+            )
+        ),
         "One row too few is kept.": lambda slow, fast, queue, keys, m, size: (
             mixed(slow, fast, m),
             torch.cat([queue, keys])[-size:][1:],
@@ -428,5 +470,5 @@ step = Exercise(
 # %% [markdown]
 # ## Done?
 #
-# Four times `[ OK ]`: you can train for search. Back to the [lesson](../notebooks/08_e5_and_contriever.ipynb), or on to the
-# next one.
+# Four times `[ OK ]`: you can train for search. Back to the [lesson](../notebooks/08_e5_and_contriever.ipynb), or on
+# to the next one.
